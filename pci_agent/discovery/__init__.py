@@ -1,0 +1,1 @@
+"""What the host says. The only readers of the host."""

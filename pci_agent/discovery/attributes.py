@@ -1,0 +1,56 @@
+"""
+Reads single attributes of sysfs, and says in a few words why one can't be read.
+
+Nothing here blocks: a damaged tree may hold a pipe that nobody writes to. Nothing here reads more than a
+page, which is the most that sysfs gives of an attribute.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_PAGE = 4096
+_MOST_SHOWN = 60
+
+
+@contextmanager
+def opened(path: str) -> Iterator[int]:
+    """Open a directory, to read below it by descriptor."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read(path: str, directory: int | None = None) -> str:
+    """Read one attribute, without the white space around it; *path* is relative to *directory*, if that is given."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return os.read(descriptor, _PAGE).decode("utf-8", "replace").strip()
+    finally:
+        os.close(descriptor)
+
+
+def links(path: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, target) of each link in a directory; nothing where there is no such directory."""
+    try:
+        with opened(path) as directory:
+            for name in os.listdir(directory):
+                try:
+                    yield name, os.readlink(name, dir_fd=directory)
+                except OSError:
+                    continue  # a file such as bonding_masters, or just gone
+    except FileNotFoundError:
+        return
+
+
+def said(error: OSError) -> str:
+    """Tell an error in the system's words."""
+    return "a plain file or directory, not a link" if error.errno == errno.EINVAL else str(error.strerror).lower()
+
+
+def short(text: str) -> str:
+    """Quote text for a message, cut where it is long."""
+    return repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…")

@@ -1,0 +1,349 @@
+"""
+Reads the PCI functions of a host from sysfs; the only module that walks ``/sys/bus/pci``.
+
+* One bad function never spoils the others. What can't be told (no ids, garbage, gone mid-read) becomes a
+  Problem instead of a Device; what can be told but is odd (a plain directory where the kernel has a link,
+  VFs switched on and none to be seen) becomes a Problem beside its Device. ``scan`` raises nothing.
+* Few system calls, all relative to one directory descriptor. ``uevent`` has ids, class and driver at once;
+  the single files are read only where it doesn't (old kernels, captures). A VF shares its PF's node and
+  revision, and is named by its PF's ``virtfn<N>`` links, so no VF is asked for what its PF knows.
+* Never ``config``: reading it wakes a sleeping device.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pci_agent.discovery.attributes import opened, read, said, short
+from pci_agent.discovery.children import netdevs_of, vdpa_devices
+from pci_agent.errors import InvalidAddress
+from pci_agent.model.address import PciAddress
+from pci_agent.model.device import Device, DevType, Netdev
+
+_ROOT_BUS = re.compile(r"pci([0-9a-f]{4,8}):([0-9a-f]{2})", re.IGNORECASE)
+_HEX = re.compile(r"(?:0x)?([0-9a-f]+)", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+_MOST_VFS = 65535  # TotalVFs is a 16-bit register
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """
+    Something that couldn't be read, or is odd.
+
+    Attributes:
+        address: the name in /sys/bus/pci/devices; None where no single function is meant
+        cause: what was found, and in which file
+    """
+
+    address: str | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """
+    One look at /sys/bus/pci/devices.
+
+    Attributes:
+        devices: the functions that could be read, in order of address
+        problems: what was wrong or odd, in order of address
+        unreadable: functions that are there and are not in *devices*
+        complete: False where the directory itself couldn't be listed, so that nothing may be concluded from
+            what is missing
+    """
+
+    devices: tuple[Device, ...]
+    problems: tuple[Problem, ...]
+    unreadable: frozenset[PciAddress] = frozenset()
+    complete: bool = True
+
+
+def scan(root: str = "/sys", before: Scan | None = None) -> Scan:
+    """
+    Read every PCI function below *root*.
+
+    Args:
+        root: where sysfs is mounted; any directory of the same shape serves
+        before: the scan before this one; a function that hasn't changed is handed back as the same object
+    """
+    known = {} if before is None else {device.address: device for device in before.devices}
+    try:
+        with opened(os.path.join(root, "bus/pci/devices")) as directory:
+            return _Look(root, directory, known).scan()
+    except OSError as error:
+        return Scan((), (Problem(None, f"bus/pci/devices: {said(error)}"),), complete=False)
+
+
+class _Unreadable(Exception):
+    """The function can't be told; the text is the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What a PF knows of its VFs: its node, the index of each, and the revision that they share."""
+
+    numa_node: int | None
+    indexes: Mapping[PciAddress, int]
+    revision: list[str] = field(default_factory=list)
+
+
+class _Look:
+    """One walk over the directory. PFs come before their VFs, since addresses sort that way."""
+
+    def __init__(self, root: str, directory: int, known: Mapping[PciAddress, Device]) -> None:
+        self._root = root
+        self._directory = directory
+        self._known = known
+        self._problems: list[Problem] = []
+        self._families: dict[PciAddress, _Family] = {}
+        self._pf_of: dict[PciAddress, PciAddress] = {}
+        self._bridges: dict[str, str] = {}
+
+    def scan(self) -> Scan:
+        addresses = self._addresses()
+        netdevs = netdevs_of(self._root, self._note)
+        vdpa = vdpa_devices(self._root, self._note)
+        devices, unreadable = [], set()
+        for address in addresses:
+            try:
+                device = self._device(address, netdevs.get(address, ()), address in vdpa)
+            except _Unreadable as error:
+                self._note(address, str(error))
+                unreadable.add(address)
+                continue
+            before = self._known.get(address)
+            devices.append(before if before == device else device)
+        return Scan(tuple(devices), tuple(sorted(self._problems, key=_place)), frozenset(unreadable))
+
+    def _note(self, address: PciAddress | None, cause: str) -> None:
+        self._problems.append(Problem(None if address is None else str(address), cause))
+
+    def _addresses(self) -> list[PciAddress]:
+        addresses = []
+        for name in os.listdir(self._directory):
+            try:
+                addresses.append(PciAddress.parse(name))
+            except InvalidAddress:
+                self._problems.append(Problem(name, "its name is no PCI address"))
+        return sorted(addresses)
+
+    # One function
+
+    def _device(self, address: PciAddress, netdevs: tuple[Netdev, ...], vdpa: bool) -> Device:
+        path = self._path(address)
+        ids = self._ids(address)
+        pf = self._pf_of.get(address) or self._physfn(address)
+        total = None if pf else self._number(address, "sriov_totalvfs", 0, _MOST_VFS)
+        is_pf = bool(total)
+        numvfs = self._numvfs(address) if is_pf else None
+        family = self._families.get(pf) if pf else None
+        numa_node = family.numa_node if family else self._node(address)
+        if is_pf:
+            self._families[address] = self._family(address, numa_node, numvfs or 0)
+        return Device(
+            address=address,
+            path=path,
+            vendor_id=ids.vendor_id,
+            product_id=ids.product_id,
+            subsystem_vendor_id=ids.subsystem_vendor_id,
+            subsystem_product_id=ids.subsystem_product_id,
+            class_code=ids.class_code,
+            revision=self._revision(address, family),
+            dev_type=_dev_type(is_pf, pf, vdpa),
+            parent_addr=pf,
+            vf_index=family.indexes.get(address) if family else None,
+            sriov_totalvfs=total if is_pf else None,
+            sriov_numvfs=numvfs,
+            numa_node=numa_node,
+            driver=ids.driver,
+            iommu_group=self._iommu_group(address),
+            netdevs=netdevs,
+        )
+
+    def _path(self, address: PciAddress) -> str | None:
+        try:
+            target = os.readlink(str(address), dir_fd=self._directory)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                self._note(address, "it is a plain directory, not a link into devices")
+                return None
+            raise _Unreadable(f"its link: {said(error)}") from None
+        return self._hangs_at(target)
+
+    def _hangs_at(self, target: str) -> str | None:
+        """Turn ``../../../devices/pci0000:00/0000:00:1c.0/0000:05:00.0`` into bridge and chain."""
+        parts = [part for part in target.split("/") if part not in ("", "..", ".")]
+        start = next((i for i, part in enumerate(parts) if _ROOT_BUS.fullmatch(part)), None)
+        if start is None:
+            return None
+        steps = [self._bridge("/".join(parts[: start + 1]), parts[start])]
+        for part in parts[start + 1 :]:
+            nested = _ROOT_BUS.fullmatch(part)  # Intel VMD: a bridge of its own, in a domain made up at boot
+            steps.append(f"bus {nested[2]}" if nested else part.rpartition(":")[2])
+        return "/".join(steps)
+
+    def _bridge(self, place: str, name: str) -> str:
+        """Name a host bridge: its domain and ACPI path, else its root bus."""
+        if place not in self._bridges:
+            found = _ROOT_BUS.fullmatch(name)
+            domain, bus = (found[1], found[2]) if found else ("", name)
+            try:
+                firmware = read(os.path.join(self._root, place, "firmware_node/path"))
+            except OSError:
+                firmware = None
+            self._bridges[place] = f"{domain}:{firmware or bus}"
+        return self._bridges[place]
+
+    def _ids(self, address: PciAddress) -> "_Ids":
+        text = self._optional(address, "uevent") or ""
+        said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        if "PCI_ID" in said:
+            vendor, _, product = said["PCI_ID"].partition(":")
+            subsystem_vendor, _, subsystem_product = said.get("PCI_SUBSYS_ID", "").partition(":")
+            return _Ids(
+                vendor_id=_hex(vendor, 4, "uevent PCI_ID"),
+                product_id=_hex(product, 4, "uevent PCI_ID"),
+                class_code=_hex(said.get("PCI_CLASS", ""), 6, "uevent PCI_CLASS"),
+                subsystem_vendor_id=_hex_or_none(subsystem_vendor, 4, "uevent PCI_SUBSYS_ID"),
+                subsystem_product_id=_hex_or_none(subsystem_product, 4, "uevent PCI_SUBSYS_ID"),
+                driver=said.get("DRIVER") or None,
+            )
+        return _Ids(
+            vendor_id=_hex(self._required(address, "vendor"), 4, "vendor"),
+            product_id=_hex(self._required(address, "device"), 4, "device"),
+            class_code=_hex(self._required(address, "class"), 6, "class"),
+            subsystem_vendor_id=_hex_or_none(self._optional(address, "subsystem_vendor"), 4, "subsystem_vendor"),
+            subsystem_product_id=_hex_or_none(self._optional(address, "subsystem_device"), 4, "subsystem_device"),
+            driver=self._link_name(address, "driver"),
+        )
+
+    def _node(self, address: PciAddress) -> int | None:
+        node = self._number(address, "numa_node", -1, 2**31 - 1)
+        return None if node == -1 else node
+
+    def _revision(self, address: PciAddress, family: _Family | None) -> str | None:
+        if family and family.revision:
+            return family.revision[0]
+        revision = _hex_or_none(self._optional(address, "revision"), 2, "revision")
+        if family and revision is not None:
+            family.revision.append(revision)
+        return revision
+
+    def _iommu_group(self, address: PciAddress) -> int | None:
+        try:
+            name = self._link_name(address, "iommu_group")
+        except _Unreadable as error:
+            self._note(address, str(error))
+            return None
+        if name is None:
+            return None
+        if not name.isascii() or not name.isdigit():
+            raise _Unreadable(f"iommu_group: it leads to {name!r}, not to a number")
+        return int(name)
+
+    # PF and VF
+
+    def _physfn(self, address: PciAddress) -> PciAddress | None:
+        name = self._link_name(address, "physfn")
+        return None if name is None else _address(name, "physfn")
+
+    def _numvfs(self, address: PciAddress) -> int:
+        number = self._number(address, "sriov_numvfs", 0, _MOST_VFS)
+        if number is None:
+            raise _Unreadable("sriov_numvfs: missing beside sriov_totalvfs")
+        return number
+
+    def _family(self, address: PciAddress, numa_node: int | None, numvfs: int) -> _Family:
+        """Follow a PF's virtfn links."""
+        indexes: dict[PciAddress, int] = {}
+        for index in range(numvfs):
+            try:
+                name = self._link_name(address, f"virtfn{index}")
+                if name is not None:
+                    indexes[_address(name, f"virtfn{index}")] = index
+            except _Unreadable as error:
+                self._note(address, str(error))
+        self._pf_of.update(dict.fromkeys(indexes, address))
+        if len(indexes) < numvfs:
+            missing = numvfs - len(indexes)
+            self._note(address, f"sriov_numvfs says {numvfs}, but {missing} of the virtfn links are missing")
+        return _Family(numa_node, indexes)
+
+    # Reading
+
+    def _optional(self, address: PciAddress, name: str) -> str | None:
+        """Read an attribute; None where there is none and the function still stands."""
+        try:
+            return read(f"{address}/{name}", self._directory)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _Unreadable(f"{name}: {said(error)}") from None
+
+    def _required(self, address: PciAddress, name: str) -> str:
+        text = self._optional(address, name)
+        if text is None:
+            there = os.access(str(address), os.F_OK, dir_fd=self._directory)
+            raise _Unreadable(f"{name}: missing" if there else "its link leads nowhere: the function is gone")
+        return text
+
+    def _number(self, address: PciAddress, name: str, least: int, most: int) -> int | None:
+        text = self._optional(address, name)
+        if text is None:
+            return None
+        if _NUMBER.fullmatch(text) is None or not least <= int(text[:20]) <= most:
+            raise _Unreadable(f"{name}: {short(text)} is no number from {least} to {most}")
+        return int(text)
+
+    def _link_name(self, address: PciAddress, name: str) -> str | None:
+        """Give the last part of a link's target; None where there is no link."""
+        try:
+            target = os.readlink(f"{address}/{name}", dir_fd=self._directory)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _Unreadable(f"{name}: {said(error)}") from None
+        return target.rstrip("/").rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ids:
+    vendor_id: str
+    product_id: str
+    class_code: str
+    subsystem_vendor_id: str | None
+    subsystem_product_id: str | None
+    driver: str | None
+
+
+def _dev_type(is_pf: bool, pf: PciAddress | None, vdpa: bool) -> DevType:
+    if is_pf:
+        return DevType.PF
+    if pf is None:
+        return DevType.PCI
+    return DevType.VDPA if vdpa else DevType.VF
+
+
+def _address(text: str, name: str) -> PciAddress:
+    try:
+        return PciAddress.parse(text)
+    except InvalidAddress:
+        raise _Unreadable(f"{name}: it leads to {short(text)}, which is no PCI address") from None
+
+
+def _hex(text: str, width: int, name: str) -> str:
+    found = _HEX.fullmatch(text.strip())
+    if found is None or len(found[1].lstrip("0")) > width:
+        raise _Unreadable(f"{name}: {short(text)} is not a hex number of {width} digits")
+    return found[1].lower().lstrip("0").zfill(width)
+
+
+def _hex_or_none(text: str | None, width: int, name: str) -> str | None:
+    return _hex(text, width, name) if text else None
+
+
+def _place(problem: Problem) -> tuple[bool, str, str]:
+    return (problem.address is None, problem.address or "", problem.cause)

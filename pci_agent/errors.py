@@ -1,0 +1,100 @@
+"""
+Every exception that pci-agent raises on purpose.
+
+::
+
+    PciAgentError
+    ├── InvalidAddress            text that names no PCI function
+    ├── ConfigurationRefused      every error of a configuration, at once
+    ├── StoreRefused              durable state that can't be used as it is
+    ├── MessageRefused            a message that isn't ours, too big, or from another major version
+    ├── TrackerSilent             no answer: the state stays here and is told again
+    ├── Faulted                   what a caller of REST is told; one class a status code
+    │   ├── NotFound
+    │   ├── Ambiguous
+    │   └── BadRequest
+    └── CommandFailed             a command's last line on stderr: what went wrong and the cure
+
+Raise the narrow one, catch the base at the edge. A text says what, where and the cure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PciAgentError(Exception):
+    """Base of them all; catch it where a process or a request ends."""
+
+
+class InvalidAddress(PciAgentError, ValueError):
+    """The text isn't a PCI address such as ``0000:04:10.0``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """
+    One thing that is wrong in a configuration.
+
+    Attributes:
+        option: as written in the file, with its group: ``[pci] device_spec``
+        entry: which entry of a repeatable option, from 1 in file order; None where the option stands once
+        key: the key inside the entry; None where the whole entry is meant
+        value: what was found, as JSON or as text
+        what: why it can't be used
+        cure: what to write instead
+    """
+
+    option: str
+    entry: int | None
+    key: str | None
+    value: str
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        where = self.option
+        if self.entry is not None:
+            where += f" entry {self.entry}"
+        if self.key is not None:
+            where += f", {self.key}"
+        return f"{where} = {self.value}: {self.what}; {self.cure}"
+
+
+class ConfigurationRefused(PciAgentError):
+    """A configuration can't be used. Carries every reason, so that one edit mends them all."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        super().__init__("\n".join(str(refusal) for refusal in refusals))
+        self.refusals = tuple(refusals)
+
+
+class StoreRefused(PciAgentError):
+    """Durable state is locked by another process, or of a schema that this version doesn't read."""
+
+
+class MessageRefused(PciAgentError):
+    """A message can't be read: not ours, too big, or from a newer major version. It is counted, not obeyed."""
+
+
+class TrackerSilent(PciAgentError):
+    """No tracker answered in time, or the broker is away. Nothing is lost: tell the newest state later."""
+
+
+class Faulted(PciAgentError):
+    """What a caller of REST did, or asked for, that can't be served."""
+
+
+class NotFound(Faulted):
+    """Nothing has this id or name."""
+
+
+class Ambiguous(Faulted):
+    """A name that several devices bear; the text lists them."""
+
+
+class BadRequest(Faulted):
+    """A parameter that can't be used; the text names it."""
+
+
+class CommandFailed(PciAgentError):
+    """A command couldn't do its work; the text is one line with the cure."""

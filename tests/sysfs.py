@@ -1,0 +1,107 @@
+"""A sysfs made small: a real directory tree, shaped as the kernel shapes it."""
+
+import os
+import shutil
+from pathlib import Path
+
+
+class FakeSysfs:
+    """PCI functions below *root*; what is added, changed and removed here is what a scan sees."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.entries = root / "bus/pci/devices"
+        self.entries.mkdir(parents=True)
+        (root / "class/net").mkdir(parents=True)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def add(  # one keyword a file of the function
+        self,
+        address: str,
+        ids: str = "8086:1521",
+        *,
+        below: str | None = None,
+        pci_class: str = "20000",
+        subsystem: str = "8086:0001",
+        driver: str | None = None,
+        numa_node: int | str | None = None,
+        revision: str = "0x01",
+        totalvfs: int | None = None,
+        numvfs: int = 0,
+        iommu_group: int | None = None,
+        netdev: str | None = None,
+        mac: str = "02:00:00:00:00:01",
+    ) -> Path:
+        """Put a function on the bus, below the host bridge or below another function."""
+        bridge = self.root / "devices" / f"pci{address.rpartition(':')[0][: address.index(':')]}:00"
+        home = (bridge if below is None else self.place(below)) / address
+        home.mkdir(parents=True)
+        lines = [f"DRIVER={driver}"] if driver else []
+        lines += [f"PCI_CLASS={pci_class}", f"PCI_ID={ids.upper()}", f"PCI_SUBSYS_ID={subsystem.upper()}"]
+        lines += [f"PCI_SLOT_NAME={address}"]
+        (home / "uevent").write_text("\n".join(lines) + "\n")
+        (home / "vendor").write_text(f"0x{ids.split(':', maxsplit=1)[0]}\n")
+        (home / "device").write_text(f"0x{ids.split(':')[1]}\n")
+        (home / "class").write_text(f"0x{pci_class:>06}\n")
+        (home / "revision").write_text(f"{revision}\n")
+        (home / "config").write_text("reading this wakes the device\n")
+        if numa_node is not None:
+            (home / "numa_node").write_text(f"{numa_node}\n")
+        if totalvfs is not None:
+            (home / "sriov_totalvfs").write_text(f"{totalvfs}\n")
+            (home / "sriov_numvfs").write_text(f"{numvfs}\n")
+        if iommu_group is not None:
+            (home / "iommu_group").symlink_to(f"../../../kernel/iommu_groups/{iommu_group}")
+        (self.entries / address).symlink_to(os.path.relpath(home, self.entries))
+        if netdev is not None:
+            self.add_netdev(address, netdev, mac)
+        return home
+
+    def add_pf(
+        self,
+        address: str,
+        ids: str = "8086:1521",
+        *,
+        vfs: list[str],
+        vf_ids: str = "8086:1520",
+        **more: object,
+    ) -> None:
+        """Put a PF on the bus with these VFs switched on."""
+        self.add(address, ids, totalvfs=max(len(vfs), 7), numvfs=len(vfs), **more)  # type: ignore[arg-type]
+        for index, vf in enumerate(vfs):
+            home = self.add(vf, vf_ids, numa_node=more.get("numa_node"), driver="igbvf")  # type: ignore[arg-type]
+            (home / "physfn").symlink_to(f"../{address}")
+            (self.place(address) / f"virtfn{index}").symlink_to(f"../{vf}")
+
+    def set_numvfs(self, address: str, vfs: list[str], vf_ids: str = "8086:1520") -> None:
+        """Switch VFs on or off, as a write to sriov_numvfs does."""
+        home = self.place(address)
+        for link in home.glob("virtfn*"):
+            self.remove(link.readlink().name)
+            link.unlink()
+        (home / "sriov_numvfs").write_text(f"{len(vfs)}\n")
+        for index, vf in enumerate(vfs):
+            (self.add(vf, vf_ids, driver="igbvf") / "physfn").symlink_to(f"../{address}")
+            (home / f"virtfn{index}").symlink_to(f"../{vf}")
+
+    def add_netdev(self, address: str, name: str, mac: str = "02:00:00:00:00:01") -> None:
+        """Give a function a network interface."""
+        home = self.place(address) / "net" / name
+        home.mkdir(parents=True)
+        (home / "address").write_text(f"{mac}\n")
+        net = self.root / "class/net"
+        (net / name).symlink_to(os.path.relpath(home, net))
+
+    def place(self, address: str) -> Path:
+        """Give the directory that the function's link leads to."""
+        return Path(os.path.realpath(self.entries / address))
+
+    def remove(self, address: str) -> None:
+        """Take a function off the bus."""
+        home = self.place(address)
+        for net in (home / "net").glob("*"):
+            (self.root / "class/net" / net.name).unlink()
+        (self.entries / address).unlink()
+        shutil.rmtree(home)

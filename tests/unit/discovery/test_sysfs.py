@@ -1,0 +1,192 @@
+from pathlib import Path
+
+from pci_agent.discovery.sysfs import Problem, scan
+from pci_agent.model.address import PciAddress
+from pci_agent.model.device import Device, DevType, Netdev
+from sysfs import FakeSysfs
+
+PF, VF = "0000:04:00.0", "0000:04:10.0"
+
+
+def by_address(sysfs: FakeSysfs) -> dict[str, Device]:
+    return {str(device.address): device for device in scan(str(sysfs)).devices}
+
+
+def causes(sysfs: FakeSysfs) -> list[tuple[str | None, str]]:
+    return [(problem.address, problem.cause) for problem in scan(str(sysfs)).problems]
+
+
+def test_a_vf_is_told_with_every_field(sysfs: FakeSysfs) -> None:
+    sysfs.add("0000:00:1c.0", "8086:8c10", pci_class="60400")
+    sysfs.add_pf(PF, vfs=["0000:04:10.0", "0000:04:10.4"], numa_node=1, driver="igb", netdev="enp4s0f0")
+    sysfs.add_netdev(VF, "enp4s0f0v0", "02:AA:00:00:00:10")
+    (sysfs.place(VF) / "iommu_group").symlink_to("../../../kernel/iommu_groups/31")
+    assert by_address(sysfs)[VF] == Device(
+        address=PciAddress(0, 4, 0x10, 0),
+        path="0000:00/10.0",
+        vendor_id="8086",
+        product_id="1520",
+        subsystem_vendor_id="8086",
+        subsystem_product_id="0001",
+        class_code="020000",
+        revision="01",
+        dev_type=DevType.VF,
+        parent_addr=PciAddress(0, 4, 0, 0),
+        vf_index=0,
+        sriov_totalvfs=None,
+        sriov_numvfs=None,
+        numa_node=1,
+        driver="igbvf",
+        iommu_group=31,
+        netdevs=(Netdev("enp4s0f0v0", "02:aa:00:00:00:10"),),
+    )
+
+
+def test_a_pf_is_told_with_its_counts_of_vfs(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF], numa_node=0)
+    pf = by_address(sysfs)[PF]
+    assert (pf.dev_type, pf.sriov_totalvfs, pf.sriov_numvfs, pf.numa_node) == (DevType.PF, 7, 1, 0)
+
+
+def test_a_pf_with_no_vf_switched_on_is_a_pf(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF, totalvfs=7)
+    assert by_address(sysfs)[PF].dev_type == "type-PF"
+
+
+def test_a_function_whose_hardware_offers_no_vf_is_plain(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF, totalvfs=0)
+    pf = by_address(sysfs)[PF]
+    assert (pf.dev_type, pf.sriov_totalvfs) == ("type-PCI", None)
+
+
+def test_node_minus_one_is_no_node(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF, numa_node=-1)
+    assert by_address(sysfs)[PF].numa_node is None
+
+
+def test_a_vdpa_device_is_a_vf_on_the_vdpa_bus(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF])
+    bus = sysfs.root / "bus/vdpa/devices"
+    bus.mkdir(parents=True)
+    (bus / "vdpa0").symlink_to(f"../../../devices/pci0000:00/{VF}/vdpa0")
+    assert by_address(sysfs)[VF].dev_type == "vdpa"
+
+
+def test_the_path_names_bridges_by_slot_so_that_it_survives_renumbering(sysfs: FakeSysfs) -> None:
+    sysfs.add("0000:00:1c.0", pci_class="60400")
+    sysfs.add("0000:05:00.1", below="0000:00:1c.0")
+    assert by_address(sysfs)["0000:05:00.1"].path == "0000:00/1c.0/00.1"
+
+
+def test_the_path_starts_at_the_firmwares_name_of_the_host_bridge(sysfs: FakeSysfs) -> None:
+    sysfs.add("0000:00:02.0")
+    firmware = sysfs.root / "devices/pci0000:00/firmware_node"
+    firmware.mkdir()
+    (firmware / "path").write_text("\\_SB_.PCI0\n")
+    assert by_address(sysfs)["0000:00:02.0"].path == "0000:\\_SB_.PCI0/02.0"
+
+
+def test_a_domain_made_up_at_boot_is_no_part_of_the_path(sysfs: FakeSysfs) -> None:
+    home = sysfs.root / "devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0"
+    home.mkdir(parents=True)
+    (home / "uevent").write_text("PCI_CLASS=10802\nPCI_ID=144D:A808\n")
+    (sysfs.entries / "10000:e0:06.0").symlink_to("../../../devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0")
+    assert by_address(sysfs)["10000:e0:06.0"].path == "0000:00/0e.0/bus e0/06.0"
+
+
+def test_a_tree_without_uevent_is_read_file_by_file(sysfs: FakeSysfs) -> None:
+    home = sysfs.add(PF, "8086:1521")
+    (home / "uevent").unlink()
+    (home / "driver").symlink_to("../../../bus/pci/drivers/igb")
+    pf = by_address(sysfs)[PF]
+    assert (pf.vendor_id, pf.product_id, pf.class_code, pf.driver) == ("8086", "1521", "020000", "igb")
+    assert pf.subsystem_vendor_id is None
+
+
+def test_an_unchanged_function_is_handed_back_as_the_same_object(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF)
+    sysfs.add("0000:05:00.0")
+    before = scan(str(sysfs))
+    (sysfs.place("0000:05:00.0") / "numa_node").write_text("1\n")
+    after = scan(str(sysfs), before)
+    assert [new is old for new, old in zip(after.devices, before.devices, strict=True)] == [True, False]
+
+
+def test_config_is_never_read_since_that_wakes_the_device(sysfs: FakeSysfs) -> None:
+    config = sysfs.add(PF) / "config"
+    config.unlink()
+    config.symlink_to("config")  # whoever opens it gets ELOOP, and the function would be a Problem
+    assert causes(sysfs) == []
+
+
+# Odd and broken functions
+
+
+def test_an_entry_that_is_no_address_is_a_problem(sysfs: FakeSysfs) -> None:
+    (sysfs.entries / "pci0").mkdir()
+    assert causes(sysfs) == [("pci0", "its name is no PCI address")]
+
+
+def test_one_broken_function_leaves_the_others_unharmed(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF)
+    broken = sysfs.add("0000:05:00.0")
+    for name in ("uevent", "vendor"):
+        (broken / name).unlink()
+    seen = scan(str(sysfs))
+    assert [str(device.address) for device in seen.devices] == [PF]
+    assert seen.problems == (Problem("0000:05:00.0", "vendor: missing"),)
+    assert seen.unreadable == {PciAddress(0, 5, 0, 0)}
+
+
+def test_a_link_that_leads_nowhere_is_a_problem(sysfs: FakeSysfs) -> None:
+    (sysfs.entries / PF).symlink_to(f"../../../devices/pci0000:00/{PF}")
+    assert causes(sysfs) == [(PF, "its link leads nowhere: the function is gone")]
+
+
+def test_a_link_to_itself_is_a_problem(sysfs: FakeSysfs) -> None:
+    (sysfs.entries / PF).symlink_to(PF)
+    assert causes(sysfs) == [(PF, "uevent: too many levels of symbolic links")]
+
+
+def test_garbage_where_a_number_belongs_is_a_problem(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF, numa_node="one")
+    assert causes(sysfs) == [(PF, "numa_node: 'one' is no number from -1 to 2147483647")]
+    assert by_address(sysfs) == {}
+
+
+def test_garbage_where_an_id_belongs_is_a_problem(sysfs: FakeSysfs) -> None:
+    (sysfs.add(PF) / "uevent").write_text("PCI_CLASS=20000\nPCI_ID=banana\n")
+    assert causes(sysfs) == [(PF, "uevent PCI_ID: 'banana' is not a hex number of 4 digits")]
+
+
+def test_vfs_switched_on_with_no_link_to_be_seen_are_a_problem_beside_the_pf(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF, totalvfs=7, numvfs=4)
+    assert causes(sysfs) == [(PF, "sriov_numvfs says 4, but 4 of the virtfn links are missing")]
+    assert by_address(sysfs)[PF].sriov_numvfs == 4
+
+
+def test_a_vf_whose_pf_is_unreadable_is_a_vf(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF], numa_node=1)
+    (sysfs.place(PF) / "sriov_numvfs").write_text("several\n")
+    vf = by_address(sysfs)[VF]
+    assert (vf.dev_type, str(vf.parent_addr), vf.vf_index, vf.numa_node) == ("type-VF", PF, None, 1)
+
+
+def test_a_plain_directory_is_a_problem_beside_its_device(sysfs: FakeSysfs) -> None:
+    home = sysfs.add(PF)
+    (sysfs.entries / PF).unlink()
+    home.rename(sysfs.entries / PF)
+    assert causes(sysfs) == [(PF, "it is a plain directory, not a link into devices")]
+    assert by_address(sysfs)[PF].path is None
+
+
+def test_a_host_without_the_directory_is_not_a_host_without_devices(tmp_path: Path) -> None:
+    seen = scan(str(tmp_path))
+    assert not seen.complete
+    assert seen.problems == (Problem(None, "bus/pci/devices: no such file or directory"),)
+
+
+def test_this_machine_scans_without_a_problem() -> None:
+    seen = scan()
+    assert seen.problems == ()
+    assert len(seen.devices) == len(list(Path("/sys/bus/pci/devices").iterdir()))

@@ -1,0 +1,142 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pci_agent.errors import ConfigurationRefused, Refusal
+from pci_agent.model.device_spec import parse
+
+
+def refusals(*values: str) -> tuple[Refusal, ...]:
+    with pytest.raises(ConfigurationRefused) as caught:
+        parse(values)
+    return caught.value.refusals
+
+
+def test_physical_network_and_other_tags_are_kept() -> None:
+    entry = parse(
+        ['{"vendor_id": "0x8086", "product_id": "10ED", "physical_network": "physnet1", "rack": "7"}']
+    ).entries[0]
+    assert (entry.vendor_id, entry.product_id) == ("8086", "10ed")
+    assert entry.tags == {"physical_network": "physnet1", "rack": "7"}
+
+
+def test_a_boolean_tag_becomes_text_and_only_physical_network_may_be_null() -> None:
+    entry = parse(['{"vendor_id": "8086", "trusted": true, "physical_network": null}']).entries[0]
+    assert entry.tags == {"trusted": "true", "physical_network": None}
+    assert [refusal.key for refusal in refusals('{"vendor_id": "8086", "rack": null}')] == ["rack"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "vendor_id", "product_id"),
+    [('"product_id": "1520"', "8086", "1520"), ('"vendor_id": "1137"', "1137", "8086")],
+)
+def test_the_juno_specs_device_id_stands_for_the_id_that_is_missing(
+    beside: str, vendor_id: str, product_id: str
+) -> None:
+    entry = parse([f'{{"device_id": "8086", {beside}}}']).entries[0]
+    assert (entry.vendor_id, entry.product_id) == (vendor_id, product_id)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["{}", '{"vendor_id": "*"}', '{"address": ""}', '{"address": "*"}', '{"address": {}}', '{"devname": ""}',
+     '{"address": {"bus": ".*"}}', '{"physical_network": "physnet1"}', '{"device_id": "*"}'],
+)  # fmt: skip
+def test_an_entry_that_constrains_nothing_is_refused(value: str) -> None:
+    assert [refusal.what for refusal in refusals(value)] == [
+        "it constrains nothing, so it would offer every device of the host"
+    ]
+
+
+def test_everything_can_be_offered_by_saying_so() -> None:
+    assert len(parse(['{"address": "*:*:*.*"}']).entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("adress", "address"),
+        ("vendor-id", "vendor_id"),
+        ("Product_ID", "product_id"),
+        ("physical_netwrok", "physical_network"),
+        ("dev_name", "devname"),
+        ("exlude", "exclude"),
+    ],
+)
+def test_a_slip_of_the_pen_is_refused_with_the_right_spelling(key: str, meant: str) -> None:
+    (refusal,) = refusals(json.dumps({"vendor_id": "8086", key: "0000:04:00.0"}))
+    assert (refusal.key, refusal.cure) == (key, f"did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ('{"vendor_id": 8086}', "vendor_id"),
+        ('{"vendor_id": "-1"}', "vendor_id"),
+        ('{"vendor_id": "1_0"}', "vendor_id"),
+        ('{"vendor_id": "18086"}', "vendor_id"),
+        ('{"product_id": ""}', "product_id"),
+        ('{"device_id": "8086"}', "device_id"),
+        ('{"device_id": "8086", "vendor_id": "8086", "product_id": "1520"}', "device_id"),
+        ('{"address": "1:0000:0a:00.1"}', "address"),
+        ('{"address": "0000:0a:20.0"}', "address"),
+        ('{"address": "0000:0a:0x1.0"}', "address"),
+        ('{"address": "0*:0a:00.0"}', "address"),
+        ('{"address": 5}', "address"),
+        ('{"address": {"bus": "("}}', "address"),
+        ('{"address": {"bus": 4}}', "address"),
+        ('{"address": {"func": "0"}}', "address"),
+        ('{"devname": "eth0", "address": "0000:04:00.0"}', "devname"),
+        ('{"devname": 0}', "devname"),
+        ('{"vendor_id": "8086", "exclude": "yes"}', "exclude"),
+        ('{"vendor_id": "8086", "exclude": true, "rack": "7"}', "rack"),
+        ('{"vendor_id": "8086", "rack": ["7"]}', "rack"),
+        ('{"vendor_id": "8086", "numa_node": "1"}', "numa_node"),
+        ('{"vendor_id": "8086", "": "1"}', ""),
+        ('{"vendor_id": "8086", "vendor_id": "8087"}', "vendor_id"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_its_key(value: str, key: str) -> None:
+    assert [refusal.key for refusal in refusals(value)] == [key]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "abc", "5", "null", "{", '{"vendor_id": "8086",}', "[1]", "[[{}]]", "[" * 100_000]
+)
+def test_what_is_no_json_dict_is_refused_whole(value: str) -> None:
+    (refusal,) = refusals(value)
+    assert refusal.key is None
+    assert "JSON dict" in refusal.cure
+
+
+def test_all_errors_of_all_entries_are_told_at_once() -> None:
+    told = refusals('{"vendor_id": "x", "product_id": "y"}', '{"vendor_id": "8086"}', "nonsense", '[{"adress": "1"}]')
+    assert [(refusal.entry, refusal.key) for refusal in told] == [
+        (1, "vendor_id"),
+        (1, "product_id"),
+        (3, None),
+        (4, "adress"),
+    ]
+
+
+def test_an_error_says_option_entry_key_value_and_cure() -> None:
+    (refusal,) = refusals('{"vendor_id": "8086"}', '{"vendor_id": "80861"}')
+    assert str(refusal) == (
+        '[pci] device_spec entry 2, vendor_id = "80861": this is no PCI id;'
+        ' write 1 to 4 hex digits in quotes, as in "8086", or "*"'
+    )
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
+keys = st.text(max_size=12) | st.sampled_from(("vendor_id", "product_id", "device_id", "address", "devname", "exclude"))
+entries = st.dictionaries(keys, st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner)))
+
+
+@given(st.lists(st.text() | entries.map(json.dumps) | st.lists(entries).map(json.dumps), max_size=4))
+def test_no_input_raises_anything_but_our_refusal(values: list[str]) -> None:
+    try:
+        parse(values)
+    except ConfigurationRefused as refused:
+        assert refused.refusals
