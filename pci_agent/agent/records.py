@@ -1,0 +1,66 @@
+"""How a tracked device reads to the tracker: every field as text or number, sealed with a hash."""
+
+from collections.abc import Iterable
+
+from pci_agent.model.device import Device
+from pci_agent.model.inventory import TrackedDevice
+from pci_agent.model.stats import Pool
+from pci_agent.wire.messages import DeviceRecord, PoolRecord, device_record
+
+
+def record_of(item: TrackedDevice) -> DeviceRecord:
+    """Write down one tracked device."""
+    device = item.device
+    return device_record(
+        {
+            "uuid": item.uuid,
+            "address": str(device.address),
+            "vendor_id": device.vendor_id,
+            "product_id": device.product_id,
+            "dev_type": device.dev_type,
+            "dev_id": device.dev_id,
+            "label": device.label,
+            "parent_addr": None if device.parent_addr is None else str(device.parent_addr),
+            "numa_node": device.numa_node,
+            "status": item.status,
+            "status_reason": item.status_reason,
+            "tags": dict(item.tags),
+            "extra_info": _extra_info(device),
+        }
+    )
+
+
+def pool_records(pools: Iterable[Pool]) -> tuple[PoolRecord, ...]:
+    """Write down the pools of a host."""
+    return tuple(
+        PoolRecord(
+            vendor_id=pool.vendor_id,
+            product_id=pool.product_id,
+            numa_node=pool.numa_node,
+            dev_type=pool.dev_type,
+            parent_addr=None if pool.parent_addr is None else str(pool.parent_addr),
+            tags=dict(pool.tags),
+            free=pool.free,
+            total=pool.total,
+        )
+        for pool in pools
+    )
+
+
+def _extra_info(device: Device) -> dict[str, str]:
+    """Give the facts that have no column of their own, as text; what the host doesn't say is left out."""
+    facts: dict[str, object] = {
+        "phys_function": device.parent_addr,
+        "vf_index": device.vf_index,
+        "sriov_totalvfs": device.sriov_totalvfs,
+        "sriov_numvfs": device.sriov_numvfs,
+        "driver": device.driver,
+        "iommu_group": device.iommu_group,
+        "class": device.class_code,
+        "revision": device.revision,
+        "subsystem_vendor_id": device.subsystem_vendor_id,
+        "subsystem_product_id": device.subsystem_product_id,
+        "netdevs": ",".join(netdev.name for netdev in device.netdevs) or None,
+        "mac_address": ",".join(netdev.mac_address for netdev in device.netdevs if netdev.mac_address) or None,
+    }
+    return {name: str(fact) for name, fact in facts.items() if fact is not None}

@@ -1,0 +1,240 @@
+"""
+The agent's own durable state: one SQLite file in the state directory.
+
+A change is here before anyone hears of it. One process has the store at a time (flock, until it exits). The
+agent's uuid is made once and belongs to this machine: a store that was copied from another machine keeps
+nothing of it but the file name.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+from uuid import uuid4
+
+from pydantic import TypeAdapter, ValidationError
+
+from pci_agent.agent.conversation import State
+from pci_agent.errors import StoreRefused
+from pci_agent.model.inventory import TrackedDevice
+from pci_agent.wire.messages import Token, digest
+
+_SCHEMA = 1
+_TABLES = """
+CREATE TABLE agent (agent_uuid TEXT NOT NULL, machine_id TEXT, product_uuid TEXT);
+CREATE TABLE session (
+    number INTEGER PRIMARY KEY, session TEXT NOT NULL UNIQUE, generation INTEGER NOT NULL, digest TEXT NOT NULL
+);
+CREATE TABLE device (identity TEXT PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, tracked TEXT NOT NULL);
+CREATE TABLE acknowledged (session TEXT NOT NULL, generation INTEGER NOT NULL, digest TEXT NOT NULL);
+CREATE TABLE acknowledged_device (uuid TEXT PRIMARY KEY, hash TEXT NOT NULL);
+"""
+_LINEAGE = 16
+_TRACKED = TypeAdapter(TrackedDevice)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """
+    What tells one machine from another; None where it can't be read.
+
+    Attributes:
+        machine_id: /etc/machine-id
+        product_uuid: /sys/class/dmi/id/product_uuid, which only root reads
+    """
+
+    machine_id: str | None
+    product_uuid: str | None
+
+    @classmethod
+    def read(cls, root: str = "/") -> Self:
+        """Read both below *root*."""
+        return cls(
+            _line(os.path.join(root, "etc/machine-id")), _line(os.path.join(root, "sys/class/dmi/id/product_uuid"))
+        )
+
+    def differs_from(self, other: "Machine") -> bool:
+        """True where both know one of the two, and it isn't the same."""
+        pairs = ((self.machine_id, other.machine_id), (self.product_uuid, other.product_uuid))
+        return any(ours and theirs and ours != theirs for ours, theirs in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One start of the agent: its name, the generation to go on from, and the last state of each one before."""
+
+    session: str
+    generation: int
+    lineage: tuple[Token, ...]
+
+
+class Store:
+    """The state directory of one agent. Made by *opened*, which closes it again."""
+
+    def __init__(self, database: sqlite3.Connection, agent_uuid: str) -> None:
+        self._database = database
+        self.agent_uuid = agent_uuid
+
+    @classmethod
+    @contextmanager
+    def opened(cls, directory: str, machine: Machine) -> Iterator[Self]:
+        """
+        Lock and open the store in *directory*, which is made where it is missing.
+
+        Raises:
+            StoreRefused: another process has it, it can't be written, or it is of a later version.
+        """
+        try:
+            os.makedirs(directory, mode=0o750, exist_ok=True)
+            lock = os.open(os.path.join(directory, "agent.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise StoreRefused(f"{directory}: {error.strerror}; set [agent] state_dir to a place to write") from error
+        try:
+            _lock(lock, directory)
+            database = _connect(os.path.join(directory, "agent.sqlite"))
+            try:
+                yield cls(database, _claim_for(database, machine))
+            finally:
+                database.close()
+        except sqlite3.DatabaseError as error:
+            raise StoreRefused(
+                f"{directory}/agent.sqlite: {error}; move it aside to begin anew, with new uuids for all devices"
+            ) from error
+        finally:
+            os.close(lock)
+
+    def begin_session(self, inherited: Iterable[Token] = ()) -> Session:
+        """
+        Make a new session, durable at once.
+
+        Args:
+            inherited: states that the tracker holds and that this store never had; they end the lineage
+        """
+        name = str(uuid4())
+        with self._database as database:
+            generation, *_ = database.execute("SELECT coalesce(max(generation), 0) FROM session").fetchone()
+            for token in inherited:
+                database.execute("DELETE FROM session WHERE session = ?", (token.session,))
+                database.execute(
+                    "INSERT INTO session (session, generation, digest) VALUES (?, ?, ?)",
+                    (token.session, token.generation, token.digest),
+                )
+            rows = database.execute(
+                "SELECT session, generation, digest FROM session ORDER BY number DESC LIMIT ?", (_LINEAGE,)
+            ).fetchall()
+            lineage = tuple(Token(session=row[0], generation=row[1], digest=row[2]) for row in reversed(rows))
+            digest_now = lineage[-1].digest if lineage else digest(())
+            database.execute(
+                "INSERT INTO session (session, generation, digest) VALUES (?, ?, ?)", (name, generation, digest_now)
+            )
+            database.execute(
+                "DELETE FROM session WHERE number NOT IN (SELECT number FROM session ORDER BY number DESC LIMIT ?)",
+                (_LINEAGE + 1,),
+            )
+        return Session(name, generation, lineage)
+
+    def tracked(self) -> dict[str, TrackedDevice]:
+        """Read the inventory, by identity, devices that left included."""
+        rows = self._database.execute("SELECT tracked FROM device").fetchall()
+        try:
+            items = [_TRACKED.validate_json(row[0]) for row in rows]
+        except ValidationError as error:
+            raise StoreRefused(f"a tracked device can't be read back: {error}") from error
+        return {item.identity: item for item in items}
+
+    def commit(self, changed: Iterable[TrackedDevice], token: Token) -> None:
+        """Keep changed devices and the state that they make. Durable when this returns."""
+        with self._database as database:
+            database.executemany(
+                "INSERT INTO device (identity, uuid, tracked) VALUES (?, ?, ?)"
+                " ON CONFLICT (identity) DO UPDATE SET tracked = excluded.tracked",
+                [(item.identity, item.uuid, _TRACKED.dump_json(item).decode()) for item in changed],
+            )
+            database.execute(
+                "UPDATE session SET generation = ?, digest = ? WHERE session = ?",
+                (token.generation, token.digest, token.session),
+            )
+
+    def acknowledged(self) -> State | None:
+        """Read the last state that a tracker acknowledged; None before the first."""
+        row = self._database.execute("SELECT session, generation, digest FROM acknowledged").fetchone()
+        if row is None:
+            return None
+        hashes = self._database.execute("SELECT uuid, hash FROM acknowledged_device").fetchall()
+        return State(Token(session=row[0], generation=row[1], digest=row[2]), dict(hashes))
+
+    def acknowledge(self, state: State, before: Mapping[str, str]) -> None:
+        """Keep the state that a tracker acknowledged; only the difference to *before* is written."""
+        token = state.token
+        with self._database as database:
+            database.execute("DELETE FROM acknowledged")
+            database.execute(
+                "INSERT INTO acknowledged (session, generation, digest) VALUES (?, ?, ?)",
+                (token.session, token.generation, token.digest),
+            )
+            database.executemany(
+                "DELETE FROM acknowledged_device WHERE uuid = ?",
+                [(uuid,) for uuid in before if uuid not in state.hashes],
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO acknowledged_device (uuid, hash) VALUES (?, ?)",
+                [(uuid, each) for uuid, each in state.hashes.items() if before.get(uuid) != each],
+            )
+
+
+def _line(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read().strip().lower() or None
+    except OSError:
+        return None
+
+
+def _lock(lock: int, directory: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StoreRefused(
+            f"{directory}: another pci-agent is running on it; stop that one, or set [agent] state_dir to another place"
+        ) from None
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > _SCHEMA:
+        raise StoreRefused(f"{path}: written by a later pci-agent (schema {version}, this one reads {_SCHEMA})")
+    if version == 0:
+        database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
+    return database
+
+
+def _claim_for(database: sqlite3.Connection, machine: Machine) -> str:
+    """Give the agent's uuid on this machine; what another machine left in the file is taken out."""
+    row = database.execute("SELECT agent_uuid, machine_id, product_uuid FROM agent").fetchone()
+    if row is not None and not machine.differs_from(Machine(row[1], row[2])):
+        _learn(database, machine)
+        return str(row[0])
+    agent_uuid = str(uuid4())
+    with database:
+        for table in ("agent", "session", "device", "acknowledged", "acknowledged_device"):
+            database.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand above
+        database.execute(
+            "INSERT INTO agent (agent_uuid, machine_id, product_uuid) VALUES (?, ?, ?)",
+            (agent_uuid, machine.machine_id, machine.product_uuid),
+        )
+    return agent_uuid
+
+
+def _learn(database: sqlite3.Connection, machine: Machine) -> None:
+    """Keep what this start could read of the machine and an earlier one could not."""
+    with database:
+        database.execute(
+            "UPDATE agent SET machine_id = coalesce(machine_id, ?), product_uuid = coalesce(product_uuid, ?)",
+            (machine.machine_id, machine.product_uuid),
+        )

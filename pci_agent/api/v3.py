@@ -1,0 +1,105 @@
+"""
+Version 3: what nova's own v3 os-pci showed, and what operators missed in it.
+
+nova's keys keep their names and meaning (``server_uuid``, ``os-pci:pci_stats`` with flat tags). Beside them
+stand the device's uuid, its host by name, its PF, node, tags and reason; beside a host, how its agent fares.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pci_agent.api.view import Document, View, extra_info, time
+from pci_agent.tracker.store import RowMap
+
+
+def _device(row: RowMap) -> Document:
+    return {
+        "id": row["id"],
+        "uuid": row["uuid"],
+        "address": row["address"],
+        "vendor_id": row["vendor_id"],
+        "product_id": row["product_id"],
+        "status": row["status"],
+        "status_reason": row["status_reason"],
+        "compute_node_id": row["compute_node_id"],
+        "hypervisor_hostname": row["hypervisor_hostname"],
+        "dev_id": row["dev_id"],
+        "dev_type": row["dev_type"],
+        "parent_addr": row["parent_addr"],
+        "numa_node": row["numa_node"],
+        "tags": row["tags"],
+        "request_id": row["request_id"],
+    }
+
+
+def _device_detail(row: RowMap) -> Document:
+    return {
+        **_device(row),
+        "label": row["label"],
+        "extra_info": extra_info(row),
+        "server_uuid": row["instance_uuid"],
+        "created_at": time(row["created_at"]),
+        "updated_at": time(row["updated_at"]),
+    }
+
+
+def _pool(pool: dict[str, Any]) -> Document:
+    return {
+        **pool["tags"],
+        "count": pool["free"],
+        "total": pool["total"],
+        "vendor_id": pool["vendor_id"],
+        "product_id": pool["product_id"],
+        "numa_node": pool["numa_node"],
+        "dev_type": pool["dev_type"],
+        "parent_addr": pool["parent_addr"],
+    }
+
+
+def _hypervisor(row: RowMap) -> Document:
+    return {
+        "id": row["id"],
+        "hypervisor_hostname": row["hypervisor_hostname"],
+        "state": "up" if row["up"] else "down",
+        "last_seen": time(row["last_seen"]),
+        "os-pci:pci_stats": [_pool(pool) for pool in row["pci_stats"]],
+    }
+
+
+def _hypervisor_detail(row: RowMap) -> Document:
+    status = row["agent_status"] or {}
+    return {
+        **_hypervisor(row),
+        "agent_uuid": row["agent_uuid"],
+        "agent_version": status.get("agent_version"),
+        "problems": status.get("problems", []),
+        "config_errors": status.get("config_errors", []),
+        "unresolved_devnames": status.get("unresolved_devnames", []),
+    }
+
+
+def _server(instance_uuid: str, devices: Sequence[RowMap]) -> Document:
+    return {
+        "id": instance_uuid,
+        "tenant_id": devices[0]["project_id"],
+        "user_id": devices[0]["user_id"],
+        "os-pci:pci_devices": [
+            {
+                "id": row["id"],
+                "uuid": row["uuid"],
+                "address": row["address"],
+                "hypervisor_hostname": row["hypervisor_hostname"],
+                "request_id": row["request_id"],
+            }
+            for row in devices
+        ],
+    }
+
+
+VIEW = View(
+    device=_device,
+    device_detail=_device_detail,
+    hypervisor=_hypervisor,
+    hypervisor_detail=_hypervisor_detail,
+    server=_server,
+)

@@ -1,0 +1,1 @@
+"""Parse, build, run: the only place that reads configuration values."""

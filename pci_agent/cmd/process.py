@@ -1,0 +1,116 @@
+"""
+What every process of the product does alike: read its configuration, log, heed signals, talk to systemd.
+
+An error that the operator can mend ends a process with one clear text on stderr and exit code 78 (EX_CONFIG),
+which the units take as "don't start again".
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
+
+import sdnotify
+from oslo_config import cfg
+from oslo_log import log
+
+from pci_agent import __version__
+from pci_agent.errors import ConfigurationRefused, PciAgentError, Refusal
+
+EX_CONFIG = 78
+
+
+def configuration(
+    project: str, groups: Iterable[ModuleType], arguments: Sequence[str], *, description: str, epilog: str | None = None
+) -> cfg.ConfigOpts:
+    """
+    Read the command line and the files that it names, or else those in the usual places.
+
+    Raises:
+        ConfigurationRefused: a file can't be read or parsed, or a value is of the wrong type.
+    """
+    conf = cfg.ConfigOpts()
+    log.register_options(conf)
+    for group in groups:
+        group.register_opts(conf)
+    try:
+        conf(
+            list(arguments),
+            project=project,
+            prog=project,
+            version=__version__,
+            description=description,
+            epilog=epilog,
+        )
+        for group in groups:
+            _touch(conf, group)
+    except cfg.Error as error:
+        raise ConfigurationRefused([_refusal(error)]) from error
+    return conf
+
+
+def _touch(conf: cfg.ConfigOpts, group: ModuleType) -> None:
+    """Read every value once: oslo.config finds a value of the wrong type only then."""
+    for option in group.OPTIONS:
+        name = getattr(group, "GROUP", None)
+        (conf if name is None else conf[name])[option.dest]
+
+
+def _refusal(error: cfg.Error) -> Refusal:
+    return Refusal(
+        option="configuration",
+        entry=None,
+        key=None,
+        value="as given",
+        what=" ".join(str(error).split()),
+        cure="mend the file or the option, or name another file with --config-file",
+    )
+
+
+def set_up_logging(conf: cfg.ConfigOpts, project: str) -> None:
+    """Log as the configuration says; to stderr unless it names a file."""
+    log.setup(conf, project)
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """Run a process to its end; what an operator can mend is told in plain text, without a traceback."""
+    try:
+        return main() or 0
+    except PciAgentError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the last word to whoever started us
+        return EX_CONFIG
+
+
+def notifier() -> Callable[[str], None]:
+    """Give what sends a datagram to systemd, and does nothing where systemd isn't listening."""
+    notify: Callable[[str], None] = sdnotify.SystemdNotifier().notify
+    return notify
+
+
+def watchdog_s() -> float | None:
+    """Tell how often systemd wants to hear of us, in seconds; None where it doesn't."""
+    asked, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not asked.isdigit() or pid not in ("", str(os.getpid())):
+        return None
+    return int(asked) / 1_000_000
+
+
+def on_signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> None:
+    """Call *stop* on SIGTERM and SIGINT, *reload* on SIGHUP. Only the main thread may ask for it."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop())
+    if reload is not None:
+        signal.signal(signal.SIGHUP, lambda *_: reload())
+
+
+def wait_until_stopped(notify: Callable[[str], None], status: str) -> None:
+    """Say that all is ready, feed the watchdog, and return when a signal asks to stop."""
+    stopping = threading.Event()
+    on_signals(stopping.set)
+    notify(f"READY=1\nSTATUS={status}")
+    every = watchdog_s()
+    while not stopping.wait(None if every is None else every / 2):
+        notify("WATCHDOG=1")
+    notify("STOPPING=1")

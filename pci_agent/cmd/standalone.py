@@ -1,0 +1,137 @@
+"""
+Agent, tracker and REST in one process, for one machine: what ``tools/run`` starts.
+
+The same parts as in a fleet, on embedded defaults: SQLite in one directory, ``fake://`` as the bus. Of a
+configuration file only the whitelist is taken; without a file everything is offered.
+"""
+
+import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from oslo_config import cfg
+
+from pci_agent.agent.reporter import Reporter
+from pci_agent.agent.service import Agent
+from pci_agent.agent.store import Machine
+from pci_agent.agent.store import Store as AgentStore
+from pci_agent.api.app import application
+from pci_agent.api.serving import ONLY_HOST, http_server
+from pci_agent.cli.shell import Shell
+from pci_agent.cmd import agent, process, tracker
+from pci_agent.errors import TrackerSilent
+from pci_agent.model import device_spec
+from pci_agent.model.whitelist import Whitelist
+from pci_agent.tracker.database import connect, upgrade
+from pci_agent.tracker.endpoint import Endpoint
+from pci_agent.tracker.store import Store
+from pci_agent.wire import rpc
+
+_EVERYTHING = '{"address": "*:*:*.*"}'
+_AGREED_WITHIN_S = 120
+
+
+def main() -> int:
+    """Run everything until Ctrl-C, or once."""
+    return process.run(lambda: _main(sys.argv[1:]))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    asked = _parser().parse_args(arguments)
+    conf = _configuration(asked)
+    process.set_up_logging(conf, "pci-agent")
+    offered = _whitelist(asked)
+    with (
+        AgentStore.opened(os.path.join(asked.state_dir, "agent"), Machine.read()) as store,
+        _tracker(conf, asked.state_dir) as (bus, fleet),
+        _served(fleet, asked.port) as url,
+    ):
+        client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
+        device_agent, reporter = agent.started(conf, store, offered, client.tell)
+        if asked.once:
+            device_agent.look()
+            _agree(device_agent, reporter)
+            return Shell().run(["--os-endpoint", url, "device", "list"])
+        print(f"REST is at {url}/v3/os-pci; Ctrl-C ends", flush=True)  # noqa: T201 - where to look next
+        agent.watch(conf, device_agent, reporter, configured=lambda: _whitelist(asked))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tools/run", description="Run agent, tracker and REST in one process for this machine's own PCI devices."
+    )
+    parser.add_argument("--once", action="store_true", help="do the whole job once, print the devices, and end")
+    parser.add_argument("--config-file", metavar="PATH", help="take the whitelist ([pci] device_spec) from this file")
+    parser.add_argument(
+        "--port", type=int, default=8799, help="where to serve REST on 127.0.0.1 (default: %(default)s)"
+    )
+    parser.add_argument("--state-dir", metavar="DIR", default=".run", help="where to keep state (default: %(default)s)")
+    parser.add_argument("--debug", action="store_true", help="log more")
+    return parser
+
+
+def _configuration(asked: argparse.Namespace) -> cfg.ConfigOpts:
+    """Give the defaults of all options: no file in the usual places has a say in a trial run."""
+    conf = process.configuration(
+        "pci-agent-standalone", (*agent.GROUPS, *tracker.GROUPS[1:]), [], description="one process"
+    )
+    conf.set_override("debug", asked.debug)
+    return conf
+
+
+def _whitelist(asked: argparse.Namespace) -> Whitelist:
+    if asked.config_file is None:
+        return device_spec.parse([_EVERYTHING])
+    files = ["--config-file", asked.config_file]
+    return agent.whitelist(process.configuration("pci-agent", agent.GROUPS, files, description="whitelist"))
+
+
+@contextmanager
+def _tracker(conf: cfg.ConfigOpts, state_dir: str) -> Iterator[tuple[Any, Store]]:
+    engine = connect(f"sqlite:///{os.path.abspath(state_dir)}/tracker.sqlite")
+    upgrade(engine)
+    fleet = Store(engine, host_down_s=conf.tracker.host_down_s)
+    bus = rpc.transport(conf, "fake://")
+    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet))
+    server.start()
+    try:
+        yield bus, fleet
+    finally:
+        server.stop()
+        server.wait()
+        bus.cleanup()
+        engine.dispose()
+
+
+@contextmanager
+def _served(fleet: Store, port: int) -> Iterator[str]:
+    server = http_server(application(fleet), ONLY_HOST, port)
+    thread = threading.Thread(target=server.serve, name="http", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{server.bind_addr[0]}:{server.bind_addr[1]}"
+    finally:
+        server.stop()
+        thread.join()
+
+
+def _agree(device_agent: Agent, reporter: Reporter) -> None:
+    deadline = time.monotonic() + _AGREED_WITHIN_S
+    while True:
+        reporter.speak()
+        if device_agent.agreed and reporter.trouble is None:
+            return
+        if time.monotonic() > deadline:
+            raise TrackerSilent(f"the tracker didn't take the report in {_AGREED_WITHIN_S} s: {reporter.trouble}")
+        if reporter.trouble is not None:
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

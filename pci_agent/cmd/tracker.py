@@ -1,0 +1,46 @@
+"""``pci-tracker``: answers agents, and keeps what they report."""
+
+import sys
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from pci_agent.cmd import process
+from pci_agent.conf import api, database, host, tracker
+from pci_agent.tracker.database import check, connect
+from pci_agent.tracker.endpoint import Endpoint
+from pci_agent.tracker.store import Store
+from pci_agent.wire import rpc
+
+PROJECT = "pci-tracker"
+GROUPS = (host, tracker, database, api)
+
+
+def main() -> int:
+    """Run a tracker; any number of them may serve one fleet."""
+    return process.run(lambda: _serve(sys.argv[1:]))
+
+
+def configuration(arguments: Sequence[str], description: str) -> cfg.ConfigOpts:
+    """Read pci-tracker.conf, which the tracker, the API and pci-tracker-manage share."""
+    return process.configuration(PROJECT, GROUPS, arguments, description=description)
+
+
+def store(conf: cfg.ConfigOpts) -> Store:
+    """Open the fleet's database, which must be of this version's schema."""
+    engine = connect(conf.database.connection)
+    check(engine)
+    return Store(engine, host_down_s=conf.tracker.host_down_s)
+
+
+def _serve(arguments: Sequence[str]) -> None:
+    conf = configuration(arguments, "Answers agents and keeps the fleet's PCI devices.")
+    process.set_up_logging(conf, PROJECT)
+    fleet = store(conf)
+    bus = rpc.transport(conf)
+    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet))
+    server.start()
+    process.wait_until_stopped(process.notifier(), "answering agents")
+    server.stop()
+    server.wait()
+    bus.cleanup()

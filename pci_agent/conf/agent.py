@@ -1,0 +1,34 @@
+"""``[agent]``: the daemon on each hypervisor."""
+
+from oslo_config import cfg
+
+GROUP = "agent"
+OPTIONS = [
+    cfg.StrOpt(
+        "state_dir",
+        default="/var/lib/pci-agent",
+        help="Where the agent keeps its own state, on a local disk. One process at a time has it. What is lost"
+        " with it are the uuids of this host's devices.",
+    ),
+    cfg.IntOpt(
+        "look_interval_s",
+        default=60,
+        min=1,
+        help="Seconds between two looks at the host's PCI devices. A look that finds nothing new writes nothing"
+        " and tells nothing.",
+    ),
+    cfg.IntOpt(
+        "heartbeat_interval_s",
+        default=30,
+        min=1,
+        help="Seconds between two signs of life, give or take a fifth. Keep it well below the trackers'"
+        " [tracker] host_down_s.",
+    ),
+    cfg.IntOpt("rpc_timeout_s", default=15, min=1, help="Seconds to wait for a tracker's answer before telling again."),
+    cfg.StrOpt("sysfs_root", default="/sys", help="Where sysfs is mounted."),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the options known."""
+    conf.register_opts(OPTIONS, group=GROUP)

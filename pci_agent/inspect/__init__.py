@@ -1,0 +1,1 @@
+"""What an operator asks on a host, with no bus."""

@@ -1,0 +1,1 @@
+"""The centre: keeps what agents report."""

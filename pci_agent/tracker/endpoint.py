@@ -1,0 +1,46 @@
+"""
+What the tracker answers on the bus.
+
+A message that can't be read is refused by name and counted, and the next one is served. Where the database
+fails, no answer is given, so that the agent tells again later.
+"""
+
+import logging
+from collections import Counter
+
+from pci_agent.errors import MessageRefused
+from pci_agent.tracker.store import Store
+from pci_agent.wire.messages import Answer, Heartbeat, Report, Verdict, pack, unpack
+
+LOG = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """The methods that agents call; the arguments' names are part of the protocol."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.answered: Counter[Verdict] = Counter()
+        """How many messages got which verdict since the start."""
+
+    def report(self, _context: object, body: object) -> str:
+        """Apply a report."""
+        try:
+            answer = self._store.accept(unpack(Report, body))
+        except MessageRefused as refused:
+            answer = Answer(verdict=Verdict.REFUSED, reason=str(refused))
+        return self._answer(answer)
+
+    def heartbeat(self, _context: object, body: object) -> str:
+        """Take a sign of life."""
+        try:
+            answer = self._store.hear(unpack(Heartbeat, body))
+        except MessageRefused as refused:
+            answer = Answer(verdict=Verdict.REFUSED, reason=str(refused))
+        return self._answer(answer)
+
+    def _answer(self, answer: Answer) -> str:
+        self.answered[answer.verdict] += 1
+        if answer.verdict in (Verdict.REFUSED, Verdict.BAD_DIGEST, Verdict.TAKEN):
+            LOG.warning("answered %s: %s", answer.verdict, answer.reason)
+        return pack(answer)

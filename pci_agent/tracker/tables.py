@@ -1,0 +1,116 @@
+"""
+The tables of the tracker's database, and the database's clock.
+
+Rows are soft-deleted: ``deleted`` is 0 while the row lives and its own id afterwards, so that a name may be
+unique among the living. Times are the database's, in UTC: trackers on several machines share that clock.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_TIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+_DOCUMENT = JSON(none_as_null=True)
+
+compute_nodes = Table(
+    "compute_nodes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hypervisor_hostname", String(255), nullable=False),
+    Column("agent_uuid", String(36), nullable=False),
+    Column("session", String(36), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("digest", String(32), nullable=False),
+    Column("last_seen", _TIME, nullable=False),
+    Column("status_counter", Integer, nullable=False),
+    Column("agent_status", _DOCUMENT),
+    Column("pci_stats", _DOCUMENT, nullable=False),
+    Column("created_at", _TIME),
+    Column("updated_at", _TIME),
+    Column("deleted_at", _TIME),
+    Column("deleted", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("hypervisor_hostname", "deleted"),
+    UniqueConstraint("agent_uuid", "deleted"),
+    sqlite_autoincrement=True,
+)
+
+pci_devices = Table(
+    "pci_devices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uuid", String(36), nullable=False),
+    Column("compute_node_id", Integer, ForeignKey("compute_nodes.id"), nullable=False),
+    Column("address", String(16), nullable=False),
+    Column("vendor_id", String(4), nullable=False),
+    Column("product_id", String(4), nullable=False),
+    Column("dev_type", String(16), nullable=False),
+    Column("dev_id", String(32), nullable=False),
+    Column("label", String(32), nullable=False),
+    Column("status", String(36), nullable=False),
+    Column("status_reason", Text),
+    Column("parent_addr", String(16)),
+    Column("numa_node", Integer),
+    Column("tags", _DOCUMENT, nullable=False),
+    Column("extra_info", _DOCUMENT, nullable=False),
+    Column("instance_uuid", String(36)),
+    Column("request_id", String(36)),
+    Column("project_id", String(255)),
+    Column("user_id", String(255)),
+    Column("hash", String(32), nullable=False),
+    Column("created_at", _TIME),
+    Column("updated_at", _TIME),
+    Column("deleted_at", _TIME),
+    Column("deleted", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("compute_node_id", "uuid"),
+    Index(None, "uuid"),
+    Index(None, "dev_id"),
+    Index(None, "instance_uuid"),
+    sqlite_autoincrement=True,
+)
+
+
+class utcnow(FunctionElement[Any]):  # noqa: N801 - reads as the SQL function that it is
+    """The database's clock, now, in UTC, to the millisecond at least."""
+
+    type = DateTime()
+    inherit_cache = True
+
+
+@compiles(utcnow, "sqlite")
+def _sqlite(_element: utcnow, _compiler: Any, **_options: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+@compiles(utcnow, "postgresql")
+def _postgresql(_element: utcnow, _compiler: Any, **_options: Any) -> str:
+    return "timezone('utc', clock_timestamp())"
+
+
+@compiles(utcnow, "mysql")
+@compiles(utcnow, "mariadb")
+def _mysql(_element: utcnow, _compiler: Any, **_options: Any) -> str:
+    return "utc_timestamp(6)"

@@ -1,0 +1,257 @@
+"""
+The messages between agent and tracker.
+
+State travels, not events: a report names the state that it replaces (``over``) and the one that it makes
+(``token``), so that a lost, repeated or overtaken message changes nothing. Every message carries a version:
+a newer minor one is read and its unknown fields are dropped, another major one is refused by name.
+
+A message crosses the bus as one text: JSON, compressed, in base64. That is half the work of nested dicts,
+and a text can be measured before it is unpacked.
+"""
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pci_agent.errors import MessageRefused
+
+VERSION = "1.0"
+MOST_BYTES = 32 * 1024 * 1024
+"""The largest message, unpacked: forty times a host of 4,096 devices would need less."""
+
+_DIGEST_MODULUS = 1 << 128
+
+_M = TypeVar("_M", bound=BaseModel)
+
+Name = Annotated[str, Field(max_length=255)]
+HexId = Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Tags = dict[str, str | None]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Token(_Model):
+    """
+    One state of one agent. Two tokens are the same state where all three parts are equal.
+
+    Attributes:
+        session: made anew at each start of the agent; generations compare only within one
+        generation: one more at each commit
+        digest: the sum of the devices' hashes; see *digest*
+    """
+
+    session: Name
+    generation: int = Field(ge=0)
+    digest: Digest
+
+
+class DeviceRecord(_Model):
+    """
+    One device as the tracker keeps it.
+
+    Attributes:
+        hash: of everything else here, made by the agent; nobody makes it again to compare
+        extra_info: more facts, as text: driver, iommu_group, netdevs, phys_function, …
+        instance_uuid, request_id, project_id, user_id: who holds it; None while nobody does
+    """
+
+    uuid: Name
+    hash: Digest
+    address: Name
+    vendor_id: HexId
+    product_id: HexId
+    dev_type: Name
+    dev_id: Name
+    label: Name
+    parent_addr: Name | None = None
+    numa_node: int | None = None
+    status: Name
+    status_reason: str | None = None
+    tags: Tags = Field(default_factory=dict)
+    extra_info: dict[str, str] = Field(default_factory=dict)
+    instance_uuid: Name | None = None
+    request_id: Name | None = None
+    project_id: Name | None = None
+    user_id: Name | None = None
+
+
+class PoolRecord(_Model):
+    """Devices of one kind on the reporting host; *free* of *total* are available."""
+
+    vendor_id: HexId
+    product_id: HexId
+    numa_node: int | None = None
+    dev_type: Name | None = None
+    parent_addr: Name | None = None
+    tags: Tags = Field(default_factory=dict)
+    free: int = Field(ge=0)
+    total: int = Field(ge=0)
+
+
+class ProblemRecord(_Model):
+    """Something odd or unreadable on the reporting host; no address where no single function is meant."""
+
+    address: str | None = None
+    cause: str
+
+
+class AgentStatus(_Model):
+    """
+    How the agent itself fares.
+
+    Attributes:
+        counter: one more at each change, within a session; an older one is ignored
+        config_errors: why the newest configuration is not in force; empty where it is
+        unresolved_devnames: netdevs that whitelist entries name and no device bears
+    """
+
+    counter: int = Field(ge=0)
+    agent_version: Name
+    problems: tuple[ProblemRecord, ...] = ()
+    config_errors: tuple[str, ...] = ()
+    unresolved_devnames: tuple[str, ...] = ()
+
+
+class _FromAgent(_Model):
+    """
+    Who speaks.
+
+    Attributes:
+        agent_uuid: made once, bound to the machine
+        host: the name of the hypervisor that the agent speaks for
+        session: of this start of the agent
+        lineage: the last state of each earlier session, newest last
+        status: how the agent fares, where that is not acknowledged yet
+    """
+
+    version: str = VERSION
+    agent_uuid: Name
+    host: Annotated[str, Field(min_length=1, max_length=255)]
+    session: Name
+    lineage: tuple[Token, ...] = ()
+    status: AgentStatus | None = None
+
+
+class Report(_FromAgent):
+    """
+    The state *token*, as a change to the state *over*.
+
+    Attributes:
+        over: what the tracker must hold for this to apply; None: nothing at all
+        full: *devices* are all there are; else those that differ from *over*
+        removed: uuids that *over* has and *token* has not; empty where full
+        pools: all of them, always
+    """
+
+    over: Token | None
+    token: Token
+    full: bool
+    devices: tuple[DeviceRecord, ...] = ()
+    removed: tuple[Name, ...] = ()
+    pools: tuple[PoolRecord, ...] = ()
+
+
+class Heartbeat(_FromAgent):
+    """A sign of life. *token* is the state that the agent believes the tracker to hold; None: nothing."""
+
+    token: Token | None
+
+
+class Verdict(StrEnum):
+    """What the tracker made of a report or heartbeat."""
+
+    OK = "ok"
+    HOLDS = "holds"
+    TAKEN = "taken"
+    BAD_DIGEST = "bad_digest"
+    REFUSED = "refused"
+
+
+class Answer(_Model):
+    """
+    The tracker's answer, given after its commit.
+
+    Attributes:
+        token: ``ok`` and ``holds``: what the tracker holds now; None where it holds nothing
+        reason: ``taken``: by whom; ``bad_digest`` and ``refused``: why
+    """
+
+    version: str = VERSION
+    verdict: Verdict
+    token: Token | None = None
+    reason: str | None = None
+
+
+def digest(hashes: Iterable[str]) -> str:
+    """Sum the hashes of devices, whatever their order; 32 hex digits."""
+    return f"{sum(int(each, 16) for each in hashes) % _DIGEST_MODULUS:032x}"
+
+
+def digest_after(before: str, gone: Iterable[str], come: Iterable[str]) -> str:
+    """Tell the digest once these hashes have gone and those have come, without asking for all the others."""
+    total = int(before, 16) - int(digest(gone), 16) + int(digest(come), 16)
+    return f"{total % _DIGEST_MODULUS:032x}"
+
+
+def device_record(facts: Mapping[str, Any]) -> DeviceRecord:
+    """Make a record with its hash from everything else that it holds."""
+    unsealed = DeviceRecord(hash="0" * 32, **facts)
+    sealed = hashlib.sha256(unsealed.model_dump_json(exclude={"hash"}).encode()).hexdigest()[:32]
+    return unsealed.model_copy(update={"hash": sealed})
+
+
+def pack(message: BaseModel) -> str:
+    """Write a message as the one text that crosses the bus."""
+    return base64.b64encode(zlib.compress(message.model_dump_json().encode(), 1)).decode()
+
+
+def unpack(kind: type[_M], body: object) -> _M:
+    """
+    Read a message of one kind.
+
+    Raises:
+        MessageRefused: the text says why: not ours, too big, of another major version, or a field that can't be.
+    """
+    text = _unpacked(kind.__name__, body)
+    try:
+        version = _Versioned.model_validate_json(text).version
+    except ValidationError:
+        raise MessageRefused(f"{kind.__name__}: not a message of pci-agent's: no version in it") from None
+    if version.partition(".")[0] != VERSION.partition(".")[0]:
+        raise MessageRefused(f"{kind.__name__}: version {version[:20]} can't be read here, {VERSION} can: upgrade me")
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise MessageRefused(f"{kind.__name__} {version}: {where}: {first['msg']}") from None
+
+
+class _Versioned(_Model):
+    version: str
+
+
+def _unpacked(name: str, body: object) -> bytes:
+    if not isinstance(body, str):
+        raise MessageRefused(f"{name}: not a message of pci-agent's: its body is no text")
+    if len(body) > MOST_BYTES:
+        raise MessageRefused(f"{name}: too big: {len(body)} bytes, at most {MOST_BYTES} are read")
+    try:
+        unpacking = zlib.decompressobj()
+        text = unpacking.decompress(base64.b64decode(body, validate=True), MOST_BYTES)
+    except (binascii.Error, zlib.error, ValueError):
+        raise MessageRefused(f"{name}: not a message of pci-agent's: its body can't be unpacked") from None
+    if unpacking.unconsumed_tail:
+        raise MessageRefused(f"{name}: too big: more than {MOST_BYTES} bytes unpacked")
+    if not unpacking.eof:
+        raise MessageRefused(f"{name}: it breaks off in the middle")
+    return text

@@ -1,0 +1,87 @@
+"""
+The bus: oslo.messaging, set up in one place.
+
+An RPC call is acknowledged to the broker before it is dispatched, so a message may be lost, repeated or
+overtaken. The tracker's answer after its commit is the acknowledgement; no answer means "tell again".
+A call never waits for a broker to come back (``retry=0``): who has something to tell backs off and tells the
+newest state then.
+"""
+
+import sys
+from typing import Any
+
+from oslo_config import cfg
+
+# futurist, below oslo.service, imports eventlet where it is installed. Nothing here uses it; it costs 18 MB.
+sys.modules.setdefault("eventlet", None)  # type: ignore[arg-type]
+
+from oslo_service import backend  # noqa: E402
+
+# oslo.service starts with eventlet unless told otherwise before oslo.messaging is imported.
+backend.init_backend(backend.BackendType.THREADING)
+
+import oslo_messaging  # noqa: E402
+from oslo_messaging import opts  # noqa: E402
+from oslo_messaging._metrics import client as metrics  # noqa: E402
+from oslo_messaging._tracing import client as tracing  # noqa: E402
+
+from pci_agent.errors import TrackerSilent  # noqa: E402
+from pci_agent.wire.messages import Answer, Heartbeat, Report, pack, unpack  # noqa: E402
+
+TRACKER_TOPIC = "pci-tracker"
+EXCHANGE = "pci"
+_VERSION = "1.0"
+
+
+def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
+    """
+    Open the transport that ``[DEFAULT] transport_url`` names, or *url*.
+
+    Connections are made when they are first needed. Call ``cleanup()`` on the result at the end.
+    """
+    oslo_messaging.set_transport_defaults(EXCHANGE)
+    for group, options in opts.list_opts():
+        conf.register_opts(options, group=group)
+    # oslo.messaging registers these two on its global configuration only, and reads them from ours at each call.
+    conf.register_opts(metrics.oslo_messaging_metrics, group="oslo_messaging_metrics")
+    conf.register_opts(tracing.oslo_messaging_tracing, group="oslo_messaging_tracing")
+    conf.set_default("rabbit_quorum_queue", default=True, group="oslo_messaging_rabbit")
+    return oslo_messaging.get_rpc_transport(conf, url)
+
+
+def server(bus: Any, topic: str, host: str, endpoint: object) -> Any:
+    """Make a server whose public methods answer calls to *topic*; ``start``, ``stop`` and ``wait`` it."""
+    return oslo_messaging.get_rpc_server(
+        bus,
+        oslo_messaging.Target(topic=topic, server=host, version=_VERSION),
+        [endpoint],
+        access_policy=oslo_messaging.DefaultRPCAccessPolicy,
+    )
+
+
+class TrackerClient:
+    """Tells trackers what an agent has to say. Whichever tracker is free answers."""
+
+    def __init__(self, bus: Any, *, timeout_s: float) -> None:
+        self._client = oslo_messaging.get_rpc_client(
+            bus, oslo_messaging.Target(topic=TRACKER_TOPIC, version=_VERSION), timeout=timeout_s, retry=0
+        )
+
+    def tell(self, message: Report | Heartbeat) -> Answer:
+        """
+        Call a tracker and wait for its answer.
+
+        Raises:
+            TrackerSilent: no broker, no tracker, or no answer in time; the message may have arrived or not.
+            MessageRefused: something answered that is no tracker of ours.
+        """
+        method = "report" if isinstance(message, Report) else "heartbeat"
+        try:
+            body = self._client.call({}, method, body=pack(message))
+        except Exception as error:  # oslo.messaging, kombu, the socket, or the tracker's own, under any name
+            raise TrackerSilent(f"{type(error).__name__}: {_first_line(error)}") from error
+        return unpack(Answer, body)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")[:200]
