@@ -1,6 +1,7 @@
 """``pci-agent``: the daemon, and what an operator asks on the host (``pci-agent discover``)."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,8 @@ from pci_agent.inspect import discover
 from pci_agent.model import device_spec
 from pci_agent.model.whitelist import Whitelist
 
+LOG = logging.getLogger(__name__)
+
 PROJECT = "pci-agent"
 GROUPS = (host, agent, pci)
 
@@ -32,7 +35,10 @@ def main() -> int:
 
 def whitelist(conf: cfg.ConfigOpts) -> Whitelist:
     """Read the whitelist that a configuration holds."""
-    return device_spec.parse(conf.pci.device_spec)
+    read = device_spec.parse(conf.pci.device_spec)
+    if not read.entries:
+        LOG.warning("there is no [pci] device_spec in the configuration: nothing is offered")
+    return read
 
 
 def _configuration(arguments: Sequence[str]) -> cfg.ConfigOpts:
@@ -55,8 +61,8 @@ def _serve(arguments: Sequence[str]) -> None:
         bus = rpc.transport(conf)
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
         speaking = started(conf, store, offered, client.tell)
-        watch(conf, *speaking, configured=lambda: whitelist(_configuration(arguments)))
-        bus.cleanup()
+        if watch(conf, *speaking, configured=lambda: whitelist(_configuration(arguments))):
+            bus.cleanup()
 
 
 def started(conf: cfg.ConfigOpts, store: Store, offered: Whitelist, tell: Tell) -> tuple[Agent, Reporter]:
@@ -69,8 +75,13 @@ def started(conf: cfg.ConfigOpts, store: Store, offered: Whitelist, tell: Tell) 
 
 def watch(
     conf: cfg.ConfigOpts, device_agent: Agent, reporter: Reporter, *, configured: Callable[[], Whitelist]
-) -> None:
-    """Look and report until a signal says to stop; *configured* reads the whitelist anew on SIGHUP."""
+) -> bool:
+    """
+    Look and report until a signal says to stop; *configured* reads the whitelist anew on SIGHUP.
+
+    Returns:
+        Whether the bus may be closed; see Daemon.run.
+    """
     daemon = Daemon(
         device_agent,
         reporter,
@@ -80,7 +91,7 @@ def watch(
         watchdog_s=process.watchdog_s(),
     )
     process.on_signals(daemon.stop, daemon.reload)
-    daemon.run()
+    return daemon.run()
 
 
 def _discover(arguments: Sequence[str]) -> int:

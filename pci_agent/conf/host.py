@@ -5,7 +5,7 @@ import socket
 from oslo_config import cfg
 
 OPTIONS = [
-    cfg.HostAddressOpt(
+    cfg.StrOpt(
         "host",
         default=socket.gethostname(),
         sample_default="<this machine's name>",

@@ -12,16 +12,16 @@ OPTIONS = [
             cfg.DeprecatedOpt("pci_passthrough_whitelist", group="DEFAULT"),
         ],
         help="""
-The passthrough whitelist: which PCI devices are offered to guests, and under which tags. Without it nothing
-is offered.
+The passthrough whitelist: which PCI devices are offered to guests, and under which tags. Without it
+nothing is offered.
 
 Each value is a JSON dict or a list of dicts. The option repeats; the first entry that matches a device
 decides about it. All conditions of an entry must hold:
 
-* vendor_id, product_id: 1 to 4 hex digits, as ``lspci -n`` shows them, or "*"
-* address: as ``lspci -s`` takes it, "[[[[<domain>]:]<bus>]:][<slot>][.[<function>]]", where a field may be
-  empty or "*"; or a dict of regular expressions, each for a whole field: {"domain": ".*", "bus": "0[ab]",
-  "slot": "1.", "function": "[0-3]"}
+* vendor_id, product_id: 1 to 4 hex digits, as lspci -n shows them, or "*"
+* address: as lspci -s takes it, "[[[[<domain>]:]<bus>]:][<slot>][.[<function>]]", where each field may
+  be empty or "*"; or a dict of regular expressions, each for a whole field, as in
+  {"domain": ".*", "bus": "0[ab]", "slot": "1.", "function": "[0-3]"}
 * devname: a network interface's name, instead of an address
 
 An address without wildcards, or a devname, that is an SR-IOV PF takes the PF's VFs along.
@@ -29,9 +29,12 @@ An address without wildcards, or a devname, that is an SR-IOV PF takes the PF's 
 "exclude": true keeps what the entry matches from being offered. Every other key is a tag, such as
 physical_network: devices that differ in a tag are different to who asks for one.
 
-To offer everything a host has, say so: {"address": "*:*:*.*"}
+To offer everything that a host has, say so: {"address": "*:*:*.*"}
 """,
-        sample_default='{"vendor_id": "8086", "product_id": "1520", "physical_network": "physnet1"}',
+        sample_default=[
+            '{"vendor_id": "8086", "product_id": "1520", "physical_network": "physnet1"}',
+            '{"devname": "enp5s0f0", "physical_network": "physnet2"}',
+        ],
     ),
 ]
 

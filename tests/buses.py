@@ -1,0 +1,85 @@
+"""A tracker on a real bus, and REST over it, each for the length of a with block."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from falcon.testing import TestClient
+from oslo_config import cfg
+
+from pci_agent.agent.reporter import Reporter
+from pci_agent.agent.service import Agent
+from pci_agent.api.app import application
+from pci_agent.tracker.endpoint import Endpoint
+from pci_agent.tracker.store import Store
+from pci_agent.wire import rpc
+
+
+@contextmanager
+def bus(url: str) -> Iterator[Any]:
+    conf = cfg.ConfigOpts()
+    conf([], project="pci-tests", default_config_files=[])
+    opened = rpc.transport(conf, url)
+    try:
+        yield opened
+    finally:
+        opened.cleanup()
+
+
+@contextmanager
+def tracker(url: str, endpoint: Endpoint) -> Iterator[None]:
+    with bus(url) as opened:
+        server = rpc.server(opened, rpc.TRACKER_TOPIC, "tracker-1", endpoint)
+        server.start()
+        try:
+            yield
+        finally:
+            server.stop()
+            server.wait()
+
+
+@contextmanager
+def reporting(url: str, agent: Agent) -> Iterator[Reporter]:
+    """Let an agent tell what it has, on a thread of its own."""
+    with bus(url) as opened:
+        client = rpc.TrackerClient(opened, timeout_s=3)
+        reporter = Reporter(agent, client.tell, heartbeat_s=0.5, first_retry_s=0.2, last_retry_s=1)
+        agent._changed = reporter.wake
+        reporter.start()
+        try:
+            yield reporter
+        finally:
+            reporter.stop(patience_s=10)
+
+
+def rest(store: Store) -> TestClient:
+    return TestClient(application(store))
+
+
+def get(client: TestClient, path: str, code: int = 200) -> Any:
+    answer = client.simulate_get(path)
+    assert answer.status_code == code, answer.text
+    return orjson.loads(answer.content)
+
+
+class Gate:
+    """Holds a tracker's handler between its commit and its answer."""
+
+    def __init__(self) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+
+
+class GatedEndpoint(Endpoint):
+    """A tracker that commits a report and then takes its time to answer, while *gate* is set."""
+
+    gate: Gate | None = None
+
+    def report(self, context: object, body: object) -> str:
+        answer = super().report(context, body)
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            gate.reached.set()
+            gate.open.wait(30)
+        return answer

@@ -1,0 +1,121 @@
+"""REST beyond the page's examples: names, faults, and what is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from falcon.testing import TestClient
+from sqlalchemy import Engine, text
+
+from buses import get, rest
+from hosts import Host
+from pci_agent.api.app import application
+from pci_agent.api.serving import http_server
+from pci_agent.errors import ConfigurationRefused
+from pci_agent.tracker.store import Store
+from sysfs import FakeSysfs
+
+NAME = "pci_0000_04_10_0"
+
+
+@pytest.fixture
+def two_hosts(sqlite: Engine, host: Host, tmp_path: Path) -> Iterator[TestClient]:
+    store = Store(sqlite, host_down_s=75)
+    other_sysfs = FakeSysfs(tmp_path / "other-sys")
+    other_sysfs.add_pf("0000:04:00.0", vfs=["0000:04:10.0"])
+    other = Host("compute-2", other_sysfs, tmp_path / "other-agent")
+    for each in (host, other):
+        each.start()
+        each.report(store)
+    yield rest(store)
+    other.stop()
+
+
+def fault(client: TestClient, path: str, code: int, name: str) -> str:
+    answer = get(client, path, code)
+    assert list(answer) == [name]
+    assert answer[name]["code"] == code
+    return str(answer[name]["message"])
+
+
+@pytest.mark.parametrize("prefix", ["/v2/openstack", "/v3"])
+class TestInBothVersions:
+    def test_all_devices_of_all_hosts_are_listed(self, two_hosts: TestClient, prefix: str) -> None:
+        assert len(get(two_hosts, f"{prefix}/os-pci")["pci_devices"]) == 5
+        assert len(get(two_hosts, f"{prefix}/os-pci/detail")["pci_devices"]) == 5
+
+    def test_a_device_name_on_several_hosts_asks_which_one(self, two_hosts: TestClient, prefix: str) -> None:
+        message = fault(two_hosts, f"{prefix}/os-pci/{NAME}", 409, "conflictingRequest")
+        assert "compute-1, compute-2" in message
+        assert "?hypervisor=" in message
+        for hypervisor in ("compute-2", "2"):
+            shown = get(two_hosts, f"{prefix}/os-pci/{NAME}?hypervisor={hypervisor}")["pci_device"]
+            assert (shown["dev_id"], shown["compute_node_id"]) == (NAME, 2)
+
+    @pytest.mark.parametrize("what", ["os-pci/999", "os-hypervisors/nowhere", "servers/nobody", f"os-pci/{NAME}x"])
+    def test_what_is_not_there_is_said_by_name(self, two_hosts: TestClient, prefix: str, what: str) -> None:
+        assert what.split("/")[1] in fault(two_hosts, f"{prefix}/{what}", 404, "itemNotFound")
+
+    def test_a_parameter_that_is_not_known_is_refused_by_name(self, two_hosts: TestClient, prefix: str) -> None:
+        message = fault(two_hosts, f"{prefix}/os-pci?status=available", 400, "badRequest")
+        assert "'status'" in message
+        message = fault(two_hosts, f"{prefix}/os-pci/1?host=compute-1", 400, "badRequest")
+        assert "Known here: hypervisor" in message
+
+    def test_hosts_are_listed_with_their_stats(self, two_hosts: TestClient, prefix: str) -> None:
+        hypervisors = get(two_hosts, f"{prefix}/os-hypervisors")["hypervisors"]
+        assert [(each["id"], each["hypervisor_hostname"]) for each in hypervisors] == [
+            (1, "compute-1"),
+            (2, "compute-2"),
+        ]
+        stats = "pci_stats" if prefix.startswith("/v2") else "os-pci:pci_stats"
+        assert [pool["count"] for pool in hypervisors[0][stats]] == [2, 1]
+
+    def test_a_slash_at_the_end_does_no_harm(self, two_hosts: TestClient, prefix: str) -> None:
+        assert get(two_hosts, f"{prefix}/os-pci/") == get(two_hosts, f"{prefix}/os-pci")
+
+
+def test_what_is_served_is_listed_at_the_root(two_hosts: TestClient) -> None:
+    assert [version["id"] for version in get(two_hosts, "/")["versions"]] == ["v2", "v3"]
+
+
+def test_another_path_is_a_fault_of_the_same_form(two_hosts: TestClient) -> None:
+    assert "/v1/os-pci" in fault(two_hosts, "/v1/os-pci", 404, "itemNotFound")
+
+
+def test_another_method_is_a_fault_that_says_which_are_allowed(two_hosts: TestClient) -> None:
+    answer = two_hosts.simulate_delete("/v3/os-pci/1")
+    assert (answer.status_code, list(answer.json)) == (405, ["badMethod"])
+    assert "GET" in answer.headers["allow"]
+
+
+def test_a_database_that_cannot_be_asked_is_a_fault_without_its_secrets(sqlite: Engine, two_hosts: TestClient) -> None:
+    with sqlite.begin() as connection:
+        connection.execute(text("ALTER TABLE pci_devices RENAME TO elsewhere"))
+    message = fault(two_hosts, "/v3/os-pci", 503, "serviceUnavailable")
+    assert "elsewhere" not in message
+    assert "pci_devices" not in message
+
+
+def test_a_host_whose_agent_has_trouble_shows_it(sqlite: Engine, host: Host) -> None:
+    store = Store(sqlite, host_down_s=75)
+    host.sysfs.add("0000:05:00.0", numa_node="banana")
+    host.start()
+    host.report(store)
+    shown = get(rest(store), "/v3/os-hypervisors/compute-1")["hypervisor"]
+    assert shown["state"] == "up"
+    assert [problem["address"] for problem in shown["problems"]] == ["0000:05:00.0"]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.1", "localhost", "::1", "127.0.0.2", ""])
+def test_any_address_but_loopback_is_refused_by_name(sqlite: Engine, address: str) -> None:
+    with pytest.raises(ConfigurationRefused, match=r"\[api\] bind_host = .*no authentication yet; write 127.0.0.1"):
+        http_server(application(Store(sqlite, host_down_s=75)), address, 0)
+
+
+def test_a_port_that_is_taken_is_refused_by_name(sqlite: Engine) -> None:
+    app = application(Store(sqlite, host_down_s=75))
+    first = http_server(app, "127.0.0.1", 0)
+    with pytest.raises(ConfigurationRefused, match=r"\[api\] bind_port"):
+        http_server(app, "127.0.0.1", first.bind_addr[1])
+    first.stop()

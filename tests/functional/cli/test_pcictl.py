@@ -1,0 +1,94 @@
+"""The real command, as a process of its own, against a real server in this one."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from hosts import Host
+from pci_agent.api.app import application
+from pci_agent.api.serving import http_server
+from pci_agent.tracker.store import Store
+
+PCICTL = Path(sys.executable).parent / "pcictl"
+NAME = "pci_0000_04_10_0"
+
+
+@pytest.fixture
+def endpoint(sqlite: Engine, host: Host) -> Iterator[str]:
+    store = Store(sqlite, host_down_s=75)
+    host._specs = ('{"address": "0000:04:00.0", "physical_network": "physnet1"}',)
+    host.start()
+    host.report(store)
+    server = http_server(application(store), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    yield f"http://127.0.0.1:{server.bind_addr[1]}"
+    server.stop()
+    thread.join()
+
+
+def pcictl(endpoint: str, *arguments: str, code: int = 0) -> str:
+    ran = subprocess.run(
+        [PCICTL, "--os-endpoint", endpoint, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == code, ran.stderr
+    return ran.stdout if code == 0 else ran.stderr
+
+
+def test_devices_are_listed_as_a_table(endpoint: str) -> None:
+    header = pcictl(endpoint, "device", "list").splitlines()[1]
+    assert [title.strip() for title in header.strip("|").split("|")] == [
+        "ID", "UUID", "Name", "PCI ID", "Type", "Status", "Host",
+    ]  # fmt: skip
+
+
+def test_devices_are_listed_as_json_with_values_as_rest_gave_them(endpoint: str) -> None:
+    devices = json.loads(pcictl(endpoint, "device", "list", "--long", "-f", "json"))
+    assert [(each["Name"], each["PCI ID"], each["Type"]) for each in devices] == [
+        ("pci_0000_04_00_0", "8086:1521", "type-PF"),
+        (NAME, "8086:1520", "type-VF"),
+        ("pci_0000_04_10_4", "8086:1520", "type-VF"),
+    ]
+    assert devices[1]["Tags"] == {"physical_network": "physnet1"}
+    assert devices[1]["Request"] is None
+
+
+@pytest.mark.parametrize("form", ["csv", "yaml", "value"])
+def test_other_forms_and_chosen_columns_work(endpoint: str, form: str) -> None:
+    assert NAME in pcictl(endpoint, "device", "list", "-f", form, "-c", "Name")
+
+
+def test_a_device_is_shown_by_id_uuid_and_name(endpoint: str) -> None:
+    shown = json.loads(pcictl(endpoint, "device", "show", NAME, "-f", "json"))
+    assert shown["pci_id"] == "8086:1520"
+    for name in (str(shown["id"]), shown["uuid"]):
+        assert json.loads(pcictl(endpoint, "device", "show", name, "-f", "json")) == shown
+    assert json.loads(pcictl(endpoint, "device", "show", NAME, "--host", "compute-1", "-f", "json")) == shown
+
+
+def test_hosts_are_listed_and_shown(endpoint: str) -> None:
+    (listed,) = json.loads(pcictl(endpoint, "hypervisor", "list", "-f", "json"))
+    assert listed == {"ID": 1, "Host": "compute-1", "State": "up", "Free": 3, "Total": 3}
+    shown = json.loads(pcictl(endpoint, "hypervisor", "show", "compute-1", "-f", "json"))
+    assert shown["os-pci:pci_stats"][0]["physical_network"] == "physnet1"
+    assert "physical_network=physnet1" in pcictl(endpoint, "hypervisor", "show", "1")
+
+
+def test_what_is_not_there_is_one_line_on_stderr(endpoint: str) -> None:
+    assert pcictl(endpoint, "device", "show", "999", code=1) == "PCI device 999 could not be found. (HTTP 404)\n"
+
+
+def test_a_name_that_needs_quoting_is_quoted(endpoint: str) -> None:
+    assert "PCI device b?c #d could not be found." in pcictl(endpoint, "device", "show", "b?c #d", code=1)
+
+
+def test_an_api_that_does_not_answer_is_one_line_with_the_cure() -> None:
+    told = pcictl("http://127.0.0.1:1", "device", "list", code=1)
+    assert told.count("\n") == 1
+    assert "start pci-api, or name another with --os-endpoint" in told

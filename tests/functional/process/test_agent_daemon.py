@@ -1,0 +1,150 @@
+"""pci-agent as systemd runs it: a process of its own, with a socket to notify and signals to heed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services import wait_for
+from sysfs import FakeSysfs
+
+PROGRAMS = Path(sys.executable).parent
+NO_BROKER = "rabbit://guest:guest@127.0.0.1:1/"
+
+
+class Systemd:
+    """Starts a process, hears what it notifies, and sends it signals."""
+
+    def __init__(self, folder: Path, *command: str, watchdog_s: float | None = None) -> None:
+        self._heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(folder / "notify"))
+        self._socket.setblocking(False)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify")}
+        if watchdog_s is not None:
+            environment["WATCHDOG_USEC"] = str(int(watchdog_s * 1_000_000))
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+
+    def heard(self) -> list[str]:
+        """Every line notified so far."""
+        try:
+            while True:
+                self._heard += self._socket.recv(65536).decode().splitlines()
+        except BlockingIOError:
+            return self._heard
+
+    def wait_for(self, line: str, times: int = 1) -> None:
+        wait_for(lambda: sum(heard.startswith(line) for heard in self.heard()) >= times, f"{line} in {self._heard}")
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(20)
+        self._socket.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path, sysfs: FakeSysfs) -> Path:
+    sysfs.add_pf("0000:04:00.0", vfs=["0000:04:10.0", "0000:04:10.4"])
+    file = tmp_path / "pci-agent.conf"
+    file.write_text(
+        f"[DEFAULT]\nhost = compute-1\ntransport_url = {NO_BROKER}\n"
+        f"[agent]\nstate_dir = {tmp_path}/state\nsysfs_root = {sysfs}\nlook_interval_s = 1\n"
+        '[pci]\ndevice_spec = {"vendor_id": "8086"}\n'
+    )
+    return file
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, config: Path) -> Iterator[Systemd]:
+    made = Systemd(tmp_path, str(PROGRAMS / "pci-agent"), "--config-file", str(config), watchdog_s=1)
+    yield made
+    made.close()
+
+
+def test_it_is_ready_after_the_first_look_and_says_what_it_sees(systemd: Systemd) -> None:
+    systemd.wait_for("READY=1")
+    heard = systemd.heard()
+    assert heard[0].startswith("STATUS=3 of 3 PCI functions offered, 0 problems; tracker: ")
+    assert heard[1] == "READY=1"
+
+
+def test_it_feeds_the_watchdog(systemd: Systemd) -> None:
+    systemd.wait_for("WATCHDOG=1", times=3)
+
+
+def test_it_looks_again_on_its_timer_with_no_broker_to_be_had(systemd: Systemd, sysfs: FakeSysfs) -> None:
+    systemd.wait_for("READY=1")
+    sysfs.set_numvfs("0000:04:00.0", [])
+    systemd.wait_for("STATUS=1 of 1 PCI functions offered")
+
+
+def test_sigterm_ends_it_within_two_seconds_with_no_broker_to_be_had(systemd: Systemd) -> None:
+    systemd.wait_for("READY=1")
+    asked = time.monotonic()
+    assert systemd.stop() == 0
+    assert time.monotonic() - asked < 2.5
+    assert systemd.heard()[-1] == "STOPPING=1"
+
+
+def test_sighup_reads_the_whitelist_again(systemd: Systemd, config: Path) -> None:
+    systemd.wait_for("READY=1")
+    config.write_text(config.read_text().replace('"vendor_id": "8086"', '"product_id": "1520"'))
+    systemd.process.send_signal(signal.SIGHUP)
+    systemd.wait_for("RELOADING=1")
+    systemd.wait_for("MONOTONIC_USEC=")
+    systemd.wait_for("READY=1", times=2)
+    systemd.wait_for("STATUS=2 of 3 PCI functions offered")
+
+
+@pytest.mark.parametrize("broken", ['device_spec = {"vendor": "8086"', "look_interval_s = soon", "no option at all"])
+def test_sighup_keeps_the_last_good_configuration_where_the_new_one_is_bad(
+    systemd: Systemd, config: Path, broken: str
+) -> None:
+    systemd.wait_for("READY=1")
+    config.write_text(config.read_text() + f"[agent]\n{broken}\n[pci]\n{broken}\n")
+    systemd.process.send_signal(signal.SIGHUP)
+    systemd.wait_for("READY=1", times=2)
+    systemd.wait_for("STATUS=3 of 3 PCI functions offered", times=2)
+    assert "the one before stays in force" in systemd.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('device_spec = {"vendor_id": "80861"}', "[pci] device_spec entry 2, vendor_id"),
+        ("device_spec = {}", "it constrains nothing"),
+        ("[agent]\nlook_interval_s = soon", "look_interval_s"),
+        ("nonsense", "mend the file"),
+    ],
+)
+def test_a_bad_configuration_at_start_is_told_and_ends_it_for_good(config: Path, line: str, told: str) -> None:
+    config.write_text(config.read_text() + line + "\n")
+    ran = subprocess.run(
+        [PROGRAMS / "pci-agent", "--config-file", config], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 78
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_second_agent_on_the_same_state_is_refused(systemd: Systemd, config: Path) -> None:
+    systemd.wait_for("READY=1")
+    ran = subprocess.run(
+        [PROGRAMS / "pci-agent", "--config-file", config], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 78
+    assert "another pci-agent is running on it" in ran.stderr

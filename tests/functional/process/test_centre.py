@@ -1,0 +1,91 @@
+"""pci-tracker, pci-api and pci-tracker-manage as processes of their own, with an agent, on a real broker."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from services import RabbitMQ, free_port, wait_for
+from test_agent_daemon import PROGRAMS, Systemd
+
+PORT = free_port()
+
+
+@pytest.fixture
+def config(tmp_path: Path, rabbitmq: RabbitMQ) -> Path:
+    file = tmp_path / "pci.conf"
+    file.write_text(
+        f"[DEFAULT]\nhost = this-machine\ntransport_url = {rabbitmq.url}\n"
+        f"[database]\nconnection = sqlite:///{tmp_path}/tracker.sqlite\n"
+        f"[api]\nbind_port = {PORT}\n"
+        f"[agent]\nstate_dir = {tmp_path}/state\n"
+        '[pci]\ndevice_spec = {"address": "*:*:*.*"}\n'
+    )
+    return file
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, config: Path) -> Iterator[list[Systemd]]:
+    subprocess.run([PROGRAMS / "pci-tracker-manage", "upgrade", "--config-file", config], check=True, timeout=60)
+    with ExitStack() as running:
+        started = []
+        for program in ("pci-tracker", "pci-api", "pci-agent"):
+            folder = tmp_path / program
+            folder.mkdir()
+            process = Systemd(folder, str(PROGRAMS / program), "--config-file", str(config), watchdog_s=1)
+            running.callback(process.close)
+            started.append(process)
+        yield started
+
+
+def listed() -> list[dict[str, object]]:
+    with urlopen(f"http://127.0.0.1:{PORT}/v3/os-pci", timeout=10) as answer:
+        devices: list[dict[str, object]] = json.load(answer)["pci_devices"]
+    return devices
+
+
+def test_the_four_programs_together_show_this_machine(fleet: list[Systemd]) -> None:
+    for process in fleet:
+        process.wait_for("READY=1")
+        process.wait_for("WATCHDOG=1")
+    entries = sorted(entry.name for entry in Path("/sys/bus/pci/devices").iterdir())
+    wait_for(lambda: len(listed()) == len(entries), "the report")
+    assert [device["address"] for device in listed()] == entries
+    assert [process.stop() for process in fleet] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("program", ["pci-tracker", "pci-api"])
+def test_a_database_of_another_schema_is_refused_with_the_cure(program: str, config: Path) -> None:
+    ran = subprocess.run(
+        [PROGRAMS / program, "--config-file", config], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 78
+    assert "schema is empty, this version needs 0001: run pci-tracker-manage upgrade" in ran.stderr
+
+
+def test_any_wsgi_server_may_serve_the_application(tmp_path: Path, config: Path) -> None:
+    subprocess.run([PROGRAMS / "pci-tracker-manage", "upgrade", "--config-file", config], check=True, timeout=60)
+    home = tmp_path / ".pci-tracker"
+    home.mkdir()
+    (home / "pci-tracker.conf").write_text(config.read_text())
+    code = (
+        "from wsgiref.util import setup_testing_defaults\n"
+        "from pci_agent.cmd.api import application\n"
+        "environ = {'PATH_INFO': '/v3/os-pci'}\n"
+        "setup_testing_defaults(environ)\n"
+        "print(b''.join(application(environ, lambda status, headers: print(status))).decode())\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ran.stdout == '200 OK\n{"pci_devices":[]}\n'

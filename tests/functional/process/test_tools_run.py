@@ -1,0 +1,100 @@
+"""tools/run: the whole product in one process on this machine's own devices."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from pci_agent.discovery.sysfs import scan
+from services import free_port, wait_for
+
+ROOT = Path(__file__).resolve().parents[3]
+RUN = ROOT / "tools/run"
+
+
+def run_once(state: Path, *arguments: str) -> list[list[str]]:
+    """Run it once, and give the table's cells, header first."""
+    command = [RUN, "--once", "--port", str(free_port()), "--state-dir", state, *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in ran.stdout.splitlines() if "|" in line]
+
+
+def addresses() -> list[str]:
+    return sorted(entry.name for entry in Path("/sys/bus/pci/devices").iterdir())
+
+
+def dev_ids(names: Sequence[str]) -> list[str]:
+    return [f"pci_{name.replace(':', '_').replace('.', '_')}" for name in names]
+
+
+def test_once_prints_every_function_of_this_machine_with_status_and_host(tmp_path: Path) -> None:
+    header, *rows = run_once(tmp_path)
+    devices = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [device["Name"] for device in devices] == dev_ids(addresses())
+    assert {device["Status"] for device in devices} == {"available"}
+    assert {device["Host"] for device in devices} == {os.uname().nodename}
+
+
+def test_a_second_run_shows_the_same_ids_and_uuids(tmp_path: Path) -> None:
+    assert run_once(tmp_path) == run_once(tmp_path)
+
+
+def test_with_a_whitelist_of_ones_own_only_what_it_names_shows(tmp_path: Path) -> None:
+    one = scan().devices[-1]
+    sample = (ROOT / "conf/pci-agent.conf").read_text()
+    mine = tmp_path / "mine.conf"
+    mine.write_text(sample + f'device_spec = {{"address": "{one.address}"}}\n')
+    header, row = run_once(tmp_path, "--config-file", str(mine))
+    assert dict(zip(header, row, strict=True))["Name"] == one.dev_id
+
+
+def test_with_the_sample_as_it_is_nothing_is_offered(tmp_path: Path) -> None:
+    assert len(run_once(tmp_path, "--config-file", str(ROOT / "conf/pci-agent.conf"))) <= 1
+
+
+def test_a_whitelist_that_cannot_be_used_is_told_with_the_cure(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.conf"
+    bad.write_text('[pci]\ndevice_spec = {"adress": "0000:04:00.0"}\n')
+    command = [RUN, "--once", "--state-dir", tmp_path, "--config-file", bad]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 78
+    assert ran.stderr.strip() == (
+        '[pci] device_spec entry 1, adress = "0000:04:00.0": this looks like a slip of the pen; did you mean address?'
+    )
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_told_to_end(tmp_path: Path, by: signal.Signals) -> None:
+    port = free_port()
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [RUN, "--port", str(port), "--state-dir", tmp_path / "state"], stdout=log, stderr=log
+        )
+
+    def listed() -> int:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/v2/openstack/os-pci", timeout=5) as answer:
+                return len(json.load(answer)["pci_devices"])
+        except OSError:
+            return -1
+
+    wait_for(lambda: listed() == len(addresses()), "this machine in REST")
+    process.send_signal(by)
+    assert process.wait(30) == 0
+
+
+def test_pci_agent_discover_shows_the_same_functions_with_no_bus(tmp_path: Path) -> None:
+    discover = [Path(sys.executable).parent / "pci-agent", "discover", "-f", "json"]
+    told = json.loads(subprocess.run(discover, capture_output=True, check=True, timeout=60).stdout)
+    assert sorted(told) == ["devices", "problems"]
+    assert [device["address"] for device in told["devices"]] == addresses()
+    missing = subprocess.run([*discover, "--sysfs-root", tmp_path], capture_output=True, check=False, timeout=60)
+    assert missing.returncode == 1
+    assert "no such file or directory" in json.loads(missing.stdout)["problems"][0]["cause"]

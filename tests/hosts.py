@@ -1,0 +1,58 @@
+"""A hypervisor in a test: a directory for /sys, a real agent on a real store, and a tracker to tell."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from pci_agent.agent.service import Agent
+from pci_agent.agent.store import Machine, Store
+from pci_agent.model import device_spec
+from pci_agent.tracker.store import Store as TrackerStore
+from pci_agent.wire.messages import Answer, Heartbeat, Report, Verdict
+from sysfs import FakeSysfs
+
+EVERYTHING = '{"address": "*:*:*.*"}'
+
+
+def tell(tracker: TrackerStore, message: Report | Heartbeat) -> Answer:
+    """Hand a message to the tracker's store, with no bus in between."""
+    return tracker.accept(message) if isinstance(message, Report) else tracker.hear(message)
+
+
+class Host:
+    """One hypervisor. *start* and *stop* are its agent's; its state directory and /sys stay."""
+
+    def __init__(self, name: str, sysfs: FakeSysfs, state_dir: Path, *specs: str) -> None:
+        self.name = name
+        self.sysfs = sysfs
+        self.state_dir = state_dir
+        self.machine = Machine(f"machine-of-{name}", None)
+        self._specs = specs or (EVERYTHING,)
+        self._open = ExitStack()
+        self.agent: Agent
+
+    def start(self) -> Agent:
+        self.store = self._open.enter_context(Store.opened(str(self.state_dir), self.machine))
+        whitelist = device_spec.parse(self._specs)
+        self.agent = Agent(self.store, host=self.name, whitelist=whitelist, sysfs_root=str(self.sysfs))
+        self.agent.start()
+        self.agent.look()
+        return self.agent
+
+    def stop(self) -> None:
+        self._open.close()
+
+    def restart(self) -> Agent:
+        self.stop()
+        return self.start()
+
+    def report(self, tracker: TrackerStore) -> list[Verdict]:
+        """Talk to the tracker until both agree, and give its verdicts in order."""
+        verdicts = []
+        for _ in range(8):
+            answer = tell(tracker, self.agent.next_message())
+            verdicts.append(answer.verdict)
+            trouble = self.agent.answered(answer)
+            if self.agent.agreed or answer.verdict is Verdict.TAKEN:
+                assert trouble is None or answer.verdict is Verdict.TAKEN
+                return verdicts
+        raise AssertionError(f"no agreement: {verdicts}")

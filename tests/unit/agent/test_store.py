@@ -1,0 +1,117 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from machines import CARD
+from pci_agent.agent.conversation import State
+from pci_agent.agent.store import Machine, Store
+from pci_agent.errors import StoreRefused
+from pci_agent.model.inventory import TrackedDevice
+from pci_agent.wire.messages import Token
+
+HERE = Machine("0123", "abcd")
+TRACKED = TrackedDevice(uuid="u1", identity="card", device=CARD, tags={"physical_network": None, "rack": "7"})
+
+
+def token(session: str, generation: int = 1) -> Token:
+    return Token(session=session, generation=generation, digest=f"{generation:032x}")
+
+
+def test_what_was_committed_is_read_back_as_it_was(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        store.commit([TRACKED], token(store.begin_session().session))
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert store.tracked() == {"card": TRACKED}
+
+
+def test_the_agents_uuid_stays(tmp_path: Path) -> None:
+    uuids = set()
+    for _ in range(2):
+        with Store.opened(str(tmp_path), HERE) as store:
+            uuids.add(store.agent_uuid)
+    assert len(uuids) == 1
+
+
+def test_each_start_is_a_session_that_knows_the_last_state_of_those_before(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        first = store.begin_session()
+        store.commit([TRACKED], token(first.session, 7))
+    with Store.opened(str(tmp_path), HERE) as store:
+        second = store.begin_session()
+    assert first.lineage == ()
+    assert second.lineage == (token(first.session, 7),)
+    assert second.generation == 7
+    assert second.session != first.session
+
+
+def test_the_last_sixteen_sessions_travel_along(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        names = [store.begin_session().session for _ in range(20)]
+        assert [each.session for each in store.begin_session().lineage] == names[-16:]
+
+
+def test_a_state_that_only_the_tracker_knew_ends_the_lineage(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        store.begin_session()
+        assert store.begin_session(inherited=[token("lost", 9)]).lineage[-1] == token("lost", 9)
+
+
+def test_an_acknowledgement_is_kept_by_its_difference(tmp_path: Path) -> None:
+    first, second = State(token("s", 1), {"a": "1", "b": "2"}), State(token("s", 2), {"b": "3", "c": "4"})
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert store.acknowledged() is None
+        store.acknowledge(first, {})
+        store.acknowledge(second, first.hashes)
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert store.acknowledged() == second
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    with (
+        Store.opened(str(tmp_path), HERE),
+        pytest.raises(StoreRefused, match="another pci-agent is running"),
+        Store.opened(str(tmp_path), HERE),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("there", [Machine("4567", None), Machine("0123", "ffff"), Machine(None, "ffff")])
+def test_a_store_found_on_another_machine_is_begun_anew(tmp_path: Path, there: Machine) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        ours = store.agent_uuid
+        store.commit([TRACKED], token(store.begin_session().session))
+    with Store.opened(str(tmp_path), there) as store:
+        assert store.agent_uuid != ours
+        assert store.tracked() == {}
+        assert store.begin_session().lineage == ()
+
+
+def test_what_one_start_could_not_read_of_the_machine_the_next_learns(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), Machine("0123", None)) as store:
+        ours = store.agent_uuid
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert store.agent_uuid == ours
+    with Store.opened(str(tmp_path), Machine(None, "ffff")) as store:
+        assert store.agent_uuid != ours
+
+
+def test_a_store_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE):
+        pass
+    with sqlite3.connect(tmp_path / "agent.sqlite") as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreRefused, match="written by a later pci-agent"), Store.opened(str(tmp_path), HERE):
+        pass
+
+
+def test_a_file_that_is_no_database_is_refused_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "agent.sqlite").write_text("this is no database, and long enough to be read as one\n" * 20)
+    with pytest.raises(StoreRefused, match="move it aside"), Store.opened(str(tmp_path), HERE):
+        pass
+
+
+def test_a_place_that_cannot_be_written_is_refused_with_the_option_to_set(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreRefused, match="state_dir"), Store.opened(str(tmp_path / "file/below"), HERE):
+        pass
