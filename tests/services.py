@@ -103,7 +103,7 @@ class RabbitMQ:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _control(self, command: str) -> None:
-        control = [self.PROGRAMS / "rabbitmqctl", "-q", command]
+        control = [str(self.PROGRAMS / "rabbitmqctl"), "-q", command]
         subprocess.run(control, env=self._environment, check=True, capture_output=True, timeout=_PATIENCE_S)
 
 
@@ -114,10 +114,10 @@ class PostgreSQL:
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         if not programs:
             missing("PostgreSQL")
-        self._programs = programs[-1].parent
+        self._programs = str(programs[-1].parent)
         self._folder = Path(tempfile.mkdtemp(prefix="pci-postgresql-"))
         self._folder.chmod(0o755)
-        self._as_user = []
+        self._as_user: list[str] = []
         if os.getuid() == 0:
             shutil.chown(self._folder, "postgres", "postgres")
             self._as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
@@ -126,21 +126,21 @@ class PostgreSQL:
         self._databases = 0
 
     def start(self) -> None:
-        data = self._folder / "data"
-        make = [self._programs / "initdb", "-D", data, "-U", "pci", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        data = f"{self._folder}/data"
+        make = [f"{self._programs}/initdb", "-D", data, "-U", "pci", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run([*self._as_user, *make], check=True, capture_output=True, cwd="/", timeout=_PATIENCE_S)
-        run = [self._programs / "postgres", "-D", data, "-p", str(self._port), "-k", self._folder]
+        run = [f"{self._programs}/postgres", "-D", data, "-p", str(self._port), "-k", str(self._folder)]
         settings = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with (self._folder / "log").open("wb") as out:
             self._process = subprocess.Popen([*self._as_user, *run, *settings], stdout=out, stderr=out, cwd="/")
-        ready = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
+        ready = [f"{self._programs}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
         wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL")
 
     def database(self) -> str:
         """Make an empty database and give its URL."""
         self._databases += 1
         name = f"pci{self._databases}"
-        make = [self._programs / "createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "pci", name]
+        make = [f"{self._programs}/createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "pci", name]
         subprocess.run(make, check=True, capture_output=True, timeout=_PATIENCE_S)
         return f"postgresql+psycopg://pci@127.0.0.1:{self._port}/{name}"
 

@@ -60,13 +60,8 @@ class Daemon:
         self._reloading = True
         self._wake.set()
 
-    def run(self) -> bool:
-        """
-        Look, tell and wait, until *stop* is called.
-
-        Returns:
-            Whether the reporter has ended, so that its bus may be closed; see Reporter.stop.
-        """
+    def run(self) -> None:
+        """Look, tell and wait, until *stop* is called."""
         self._look()
         self._reporter.start()
         self._notify("READY=1")
@@ -85,8 +80,7 @@ class Daemon:
                     self._notify("WATCHDOG=1")
         finally:
             self._notify("STOPPING=1")
-            told = self._reporter.stop()
-        return told
+            self._reporter.stop()
 
     def _patience(self, next_look: float) -> float:
         wait = max(0.0, next_look - time.monotonic())

@@ -44,18 +44,11 @@ class Reporter:
         """Begin to tell."""
         self._thread.start()
 
-    def stop(self, patience_s: float = 1.5) -> bool:
-        """
-        Stop telling.
-
-        Returns:
-            False where a call is still in flight after *patience_s* seconds. It is left to itself; the bus that
-            it uses can't be closed then, since oslo.messaging waits there for a broker, however long that takes.
-        """
+    def stop(self, patience_s: float = 1) -> None:
+        """Stop telling; a call in flight is left to itself after *patience_s* seconds."""
         self._stopping.set()
         self._news.set()
         self._thread.join(patience_s)
-        return not self._thread.is_alive()
 
     def wake(self) -> None:
         """Say that there is news."""

@@ -24,13 +24,15 @@ LOG = logging.getLogger(__name__)
 PROJECT = "pci-agent"
 GROUPS = (host, agent, pci)
 
+_PATIENCE_S = 0.5
+
 
 def main() -> int:
     """Run the daemon, or the command that the first argument names."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["discover"]:
-        return process.run(lambda: _discover(arguments[1:]))
-    return process.run(lambda: _serve(arguments))
+    if arguments[:1] != ["discover"]:
+        process.serve(lambda: _serve(arguments))
+    return process.run(lambda: _discover(arguments[1:]))
 
 
 def whitelist(conf: cfg.ConfigOpts) -> Whitelist:
@@ -61,8 +63,8 @@ def _serve(arguments: Sequence[str]) -> None:
         bus = rpc.transport(conf)
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
         speaking = started(conf, store, offered, client.tell)
-        if watch(conf, *speaking, configured=lambda: whitelist(_configuration(arguments))):
-            bus.cleanup()
+        watch(conf, *speaking, configured=lambda: whitelist(_configuration(arguments)))
+        rpc.close(bus, patience_s=_PATIENCE_S)
 
 
 def started(conf: cfg.ConfigOpts, store: Store, offered: Whitelist, tell: Tell) -> tuple[Agent, Reporter]:
@@ -75,13 +77,8 @@ def started(conf: cfg.ConfigOpts, store: Store, offered: Whitelist, tell: Tell) 
 
 def watch(
     conf: cfg.ConfigOpts, device_agent: Agent, reporter: Reporter, *, configured: Callable[[], Whitelist]
-) -> bool:
-    """
-    Look and report until a signal says to stop; *configured* reads the whitelist anew on SIGHUP.
-
-    Returns:
-        Whether the bus may be closed; see Daemon.run.
-    """
+) -> None:
+    """Look and report until a signal says to stop; *configured* reads the whitelist anew on SIGHUP."""
     daemon = Daemon(
         device_agent,
         reporter,
@@ -91,7 +88,7 @@ def watch(
         watchdog_s=process.watchdog_s(),
     )
     process.on_signals(daemon.stop, daemon.reload)
-    return daemon.run()
+    daemon.run()
 
 
 def _discover(arguments: Sequence[str]) -> int:

@@ -5,12 +5,14 @@ An error that the operator can mend ends a process with one clear text on stderr
 which the units take as "don't start again".
 """
 
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
+from typing import NoReturn
 
 import sdnotify
 from oslo_config import cfg
@@ -81,6 +83,19 @@ def run(main: Callable[[], int | None]) -> int:
     except PciAgentError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the last word to whoever started us
         return EX_CONFIG
+
+
+def serve(main: Callable[[], int | None]) -> NoReturn:
+    """
+    Run a daemon to its end, and leave without waiting for threads.
+
+    oslo.messaging may have some that wait for a broker; see rpc.close. All that must be kept is durable by now.
+    """
+    code = run(main)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def notifier() -> Callable[[str], None]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from oslo_config import cfg
 
@@ -15,10 +16,12 @@ from pci_agent.wire import rpc
 PROJECT = "pci-tracker"
 GROUPS = (host, tracker, database, api)
 
+_PATIENCE_S = 5
 
-def main() -> int:
+
+def main() -> NoReturn:
     """Run a tracker; any number of them may serve one fleet."""
-    return process.run(lambda: _serve(sys.argv[1:]))
+    process.serve(lambda: _serve(sys.argv[1:]))
 
 
 def configuration(arguments: Sequence[str], description: str) -> cfg.ConfigOpts:
@@ -41,6 +44,4 @@ def _serve(arguments: Sequence[str]) -> None:
     server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet))
     server.start()
     process.wait_until_stopped(process.notifier(), "answering agents")
-    server.stop()
-    server.wait()
-    bus.cleanup()
+    rpc.close(bus, server, patience_s=_PATIENCE_S)

@@ -8,6 +8,7 @@ newest state then.
 """
 
 import sys
+import threading
 from typing import Any
 
 from oslo_config import cfg
@@ -59,12 +60,39 @@ def server(bus: Any, topic: str, host: str, endpoint: object) -> Any:
     )
 
 
+def close(bus: Any, server: Any = None, *, patience_s: float) -> None:
+    """
+    Stop a server, let its calls in flight end, and close the bus.
+
+    oslo.messaging waits for its threads here, and those for a broker, so this gives up after *patience_s*
+    seconds. What is left then holds nothing that must be kept; end the process with process.serve.
+    """
+
+    def closing() -> None:
+        if server is not None:
+            server.stop()
+            server.wait()
+        bus.cleanup()
+
+    thread = threading.Thread(target=closing, name="closing", daemon=True)
+    thread.start()
+    thread.join(patience_s)
+
+
 class TrackerClient:
-    """Tells trackers what an agent has to say. Whichever tracker is free answers."""
+    """
+    Tells trackers what an agent has to say. Whichever tracker is free answers.
+
+    ``at_least_once`` makes the broker say at once that no tracker has ever listened; it repeats nothing.
+    """
 
     def __init__(self, bus: Any, *, timeout_s: float) -> None:
         self._client = oslo_messaging.get_rpc_client(
-            bus, oslo_messaging.Target(topic=TRACKER_TOPIC, version=_VERSION), timeout=timeout_s, retry=0
+            bus,
+            oslo_messaging.Target(topic=TRACKER_TOPIC, version=_VERSION),
+            timeout=timeout_s,
+            retry=0,
+            transport_options=oslo_messaging.TransportOptions(at_least_once=True),
         )
 
     def tell(self, message: Report | Heartbeat) -> Answer:

@@ -15,12 +15,12 @@ from pci_agent.discovery.sysfs import scan
 from services import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
-RUN = ROOT / "tools/run"
+RUN = str(ROOT / "tools/run")
 
 
 def run_once(state: Path, *arguments: str) -> list[list[str]]:
     """Run it once, and give the table's cells, header first."""
-    command = [RUN, "--once", "--port", str(free_port()), "--state-dir", state, *arguments]
+    command = [RUN, "--once", "--port", str(free_port()), "--state-dir", str(state), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stderr
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in ran.stdout.splitlines() if "|" in line]
@@ -62,7 +62,7 @@ def test_with_the_sample_as_it_is_nothing_is_offered(tmp_path: Path) -> None:
 def test_a_whitelist_that_cannot_be_used_is_told_with_the_cure(tmp_path: Path) -> None:
     bad = tmp_path / "bad.conf"
     bad.write_text('[pci]\ndevice_spec = {"adress": "0000:04:00.0"}\n')
-    command = [RUN, "--once", "--state-dir", tmp_path, "--config-file", bad]
+    command = [RUN, "--once", "--state-dir", str(tmp_path), "--config-file", str(bad)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 78
     assert ran.stderr.strip() == (
@@ -91,10 +91,10 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, by: signal.Signals) -
 
 
 def test_pci_agent_discover_shows_the_same_functions_with_no_bus(tmp_path: Path) -> None:
-    discover = [Path(sys.executable).parent / "pci-agent", "discover", "-f", "json"]
+    discover = [str(Path(sys.executable).parent / "pci-agent"), "discover", "-f", "json"]
     told = json.loads(subprocess.run(discover, capture_output=True, check=True, timeout=60).stdout)
     assert sorted(told) == ["devices", "problems"]
     assert [device["address"] for device in told["devices"]] == addresses()
-    missing = subprocess.run([*discover, "--sysfs-root", tmp_path], capture_output=True, check=False, timeout=60)
+    missing = subprocess.run([*discover, "--sysfs-root", str(tmp_path)], capture_output=True, check=False, timeout=60)
     assert missing.returncode == 1
     assert "no such file or directory" in json.loads(missing.stdout)["problems"][0]["cause"]
