@@ -7,6 +7,7 @@ Every exception that pci-agent raises on purpose.
     ├── InvalidAddress            text that names no PCI function
     ├── ConfigurationRefused      every error of a configuration, at once
     ├── StoreRefused              durable state that can't be used as it is
+    ├── StoreFailed               durable state that can't be written or reached at the moment
     ├── MessageRefused            a message that isn't ours, too big, or from another major version
     ├── TrackerSilent             no answer: the state stays here and is told again
     ├── Faulted                   what a caller of REST is told; one class a status code
@@ -39,7 +40,7 @@ class Refusal:
         option: as written in the file, with its group: ``[pci] device_spec``
         entry: which entry of a repeatable option, from 1 in file order; None where the option stands once
         key: the key inside the entry; None where the whole entry is meant
-        value: what was found, as JSON or as text
+        value: what was found, as JSON or as text; empty where the text below says it
         what: why it can't be used
         cure: what to write instead
     """
@@ -53,6 +54,8 @@ class Refusal:
 
     def __str__(self) -> str:
         where = self.option
+        if not self.value:
+            return f"{where}: {self.what}; {self.cure}"
         if self.entry is not None:
             where += f" entry {self.entry}"
         if self.key is not None:
@@ -70,6 +73,10 @@ class ConfigurationRefused(PciAgentError):
 
 class StoreRefused(PciAgentError):
     """Durable state is locked by another process, or of a schema that this version doesn't read."""
+
+
+class StoreFailed(PciAgentError):
+    """Durable state can't be written or reached at the moment: nothing changed, try again later."""
 
 
 class MessageRefused(PciAgentError):

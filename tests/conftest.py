@@ -14,6 +14,8 @@ from pci_agent.tracker.store import Store
 from services import PostgreSQL, RabbitMQ
 from sysfs import FakeSysfs
 
+pytest_plugins = ["fleets"]
+
 CAPTURES = Path(__file__).resolve().parents[2] / "shared/captures"
 HOST_DOWN_S = 75
 

@@ -156,6 +156,7 @@ class Conversation:
             return self._agreed_on(message, state, answer)
         if answer.verdict is Verdict.HOLDS:
             self._greeted = True
+            self._status_told = -1
             return self._holds(message, answer.token)
         if answer.verdict is Verdict.TAKEN:
             self._greeted = False

@@ -22,16 +22,34 @@ Tell = Callable[[Report | Heartbeat], Answer]
 
 
 class Reporter:
-    """The telling thread of one agent. *start* and *stop* it; *wake* it when there is news."""
+    """
+    The telling thread of one agent. *start* and *stop* it; *wake* it when there is news.
+
+    Args:
+        agent: whose state is told
+        tell: hands a message to a tracker and gives its answer
+        heartbeat_s: how long between two signs of life, give or take a fifth
+        first_retry_s: how long to wait after a failure; doubled for each further one
+        last_retry_s: the longest of these
+        told: called after each message, answered or not
+    """
 
     def __init__(
-        self, agent: Agent, tell: Tell, *, heartbeat_s: float, first_retry_s: float = 1, last_retry_s: float = 60
+        self,
+        agent: Agent,
+        tell: Tell,
+        *,
+        heartbeat_s: float,
+        first_retry_s: float = 1,
+        last_retry_s: float = 60,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
         self._agent = agent
         self._tell = tell
         self._heartbeat_s = heartbeat_s
         self._first_retry_s = first_retry_s
         self._last_retry_s = last_retry_s
+        self._heard = told
         self._failures = 0
         self._rounds = 0
         self._news = threading.Event()
@@ -74,6 +92,7 @@ class Reporter:
             self._failures += 1
             LOG.log(logging.WARNING if self._failures == 1 else logging.DEBUG, "tracker: %s", trouble)
         self.trouble = trouble
+        self._heard()
 
     def _told(self) -> str | None:
         try:

@@ -15,10 +15,10 @@ from uuid import uuid4
 from pci_agent import __version__
 from pci_agent.agent.conversation import Conversation, Snapshot, Speaker, State
 from pci_agent.agent.records import pool_records, record_of
-from pci_agent.agent.store import Session, Store
+from pci_agent.agent.store import Store
 from pci_agent.discovery import sysfs
 from pci_agent.discovery.sysfs import Scan
-from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile
+from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
 from pci_agent.model.stats import pools
 from pci_agent.model.whitelist import Whitelist
 from pci_agent.wire.messages import AgentStatus, Answer, DeviceRecord, Heartbeat, ProblemRecord, Report, Token, digest
@@ -36,12 +36,14 @@ class Looked:
         offered: how many of them the whitelist offers
         problems: how many things were wrong or odd
         changed: whether the inventory changed
+        complete: False where the functions couldn't even be listed, so that nothing was concluded
     """
 
     functions: int
     offered: int
     problems: int
     changed: bool
+    complete: bool
 
 
 class Agent:
@@ -69,14 +71,12 @@ class Agent:
             self._tracked: Mapping[str, TrackedDevice] = self._store.tracked()
             self._records = {item.uuid: record_of(item) for item in self._tracked.values() if item.present}
             self._acknowledged = self._store.acknowledged()
-            self._begin(self._store.begin_session())
+            self._begin()
 
-    def _begin(self, session: Session) -> None:
-        self._token = Token(
-            session=session.session,
-            generation=session.generation,
-            digest=digest(record.hash for record in self._records.values()),
-        )
+    def _begin(self, *inherited: Token) -> None:
+        now = digest(record.hash for record in self._records.values())
+        session = self._store.begin_session(now, inherited)
+        self._token = Token(session=session.session, generation=session.generation, digest=now)
         speaker = Speaker(self._store.agent_uuid, self._host, session.session, session.lineage)
         self._conversation = Conversation(speaker, self._snapshot(), self._acknowledged)
 
@@ -90,20 +90,20 @@ class Agent:
         with self._lock:
             seen = sysfs.scan(self._sysfs_root, self._scan)
             change = self._decide(seen)
-            self._scan = seen
             if change:
                 self._commit(change)
+            self._scan = seen if seen.complete else self._scan
             self._say_how_it_fares(seen)
             present = len(self._records)
-        return Looked(len(seen.devices), present, len(seen.problems), bool(change))
+        return Looked(len(seen.devices), present, len(seen.problems), changed=bool(change), complete=seen.complete)
 
     def _decide(self, seen: Scan) -> Change:
         if not seen.complete or (self._scan is not None and _same(self._scan, seen)):
             return Change()
         return reconcile(
             self._tracked,
-            offered(seen.devices, self._whitelist, self._tracked),
-            unreadable=seen.unreadable,
+            offered(seen.devices, self._whitelist),
+            untold=untold(seen.devices, seen.unreadable),
             new_uuid=lambda: str(uuid4()),
         )
 
@@ -140,10 +140,11 @@ class Agent:
 
     def _set_status(self, **news: tuple[object, ...]) -> None:
         if any(getattr(self._status, name) != value for name, value in news.items()):
-            self._status = self._status.model_copy(update={**news, "counter": self._status.counter + 1})
             for name, value in news.items():
                 for each in value:
-                    LOG.warning("%s: %s", name, each)
+                    if each not in getattr(self._status, name):
+                        LOG.warning("%s: %s", name, each)
+            self._status = self._status.model_copy(update={**news, "counter": self._status.counter + 1})
             self._changed()
 
     # Configuration
@@ -161,6 +162,12 @@ class Agent:
             self._set_status(config_errors=errors)
 
     # Telling
+
+    @property
+    def status(self) -> AgentStatus:
+        """How the agent fares, as the tracker is told."""
+        with self._lock:
+            return self._status
 
     @property
     def agreed(self) -> bool:
@@ -185,7 +192,7 @@ class Agent:
             if heard.acknowledged is not None:
                 self._acknowledge(heard.acknowledged)
             if heard.adopt is not None:
-                self._begin(self._store.begin_session(inherited=(heard.adopt,)))
+                self._begin(heard.adopt)
             return heard.trouble
 
     def _acknowledge(self, state: State) -> None:

@@ -18,9 +18,9 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from pci_agent.agent.conversation import State
-from pci_agent.errors import StoreRefused
+from pci_agent.errors import StoreFailed, StoreRefused
 from pci_agent.model.inventory import TrackedDevice
-from pci_agent.wire.messages import Token, digest
+from pci_agent.wire.messages import Token
 
 _SCHEMA = 1
 _TABLES = """
@@ -94,27 +94,25 @@ class Store:
             raise StoreRefused(f"{directory}: {error.strerror}; set [agent] state_dir to a place to write") from error
         try:
             _lock(lock, directory)
-            database = _connect(os.path.join(directory, "agent.sqlite"))
+            path = os.path.join(directory, "agent.sqlite")
+            database, agent_uuid = _open(path, machine)
             try:
-                yield cls(database, _claim_for(database, machine))
+                yield cls(database, agent_uuid)
             finally:
                 database.close()
-        except sqlite3.DatabaseError as error:
-            raise StoreRefused(
-                f"{directory}/agent.sqlite: {error}; move it aside to begin anew, with new uuids for all devices"
-            ) from error
         finally:
             os.close(lock)
 
-    def begin_session(self, inherited: Iterable[Token] = ()) -> Session:
+    def begin_session(self, digest: str, inherited: Iterable[Token] = ()) -> Session:
         """
         Make a new session, durable at once.
 
         Args:
+            digest: of the devices that the session begins with
             inherited: states that the tracker holds and that this store never had; they end the lineage
         """
         name = str(uuid4())
-        with self._database as database:
+        with self._writing() as database:
             generation, *_ = database.execute("SELECT coalesce(max(generation), 0) FROM session").fetchone()
             for token in inherited:
                 database.execute("DELETE FROM session WHERE session = ?", (token.session,))
@@ -126,15 +124,23 @@ class Store:
                 "SELECT session, generation, digest FROM session ORDER BY number DESC LIMIT ?", (_LINEAGE,)
             ).fetchall()
             lineage = tuple(Token(session=row[0], generation=row[1], digest=row[2]) for row in reversed(rows))
-            digest_now = lineage[-1].digest if lineage else digest(())
             database.execute(
-                "INSERT INTO session (session, generation, digest) VALUES (?, ?, ?)", (name, generation, digest_now)
+                "INSERT INTO session (session, generation, digest) VALUES (?, ?, ?)", (name, generation, digest)
             )
             database.execute(
                 "DELETE FROM session WHERE number NOT IN (SELECT number FROM session ORDER BY number DESC LIMIT ?)",
                 (_LINEAGE + 1,),
             )
         return Session(name, generation, lineage)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction. Where it fails nothing of it is kept, and it may be tried again."""
+        try:
+            with self._database as database:
+                yield database
+        except sqlite3.Error as error:
+            raise StoreFailed(f"the agent's state can't be written ({error}); is the disk full?") from error
 
     def tracked(self) -> dict[str, TrackedDevice]:
         """Read the inventory, by identity, devices that left included."""
@@ -147,7 +153,7 @@ class Store:
 
     def commit(self, changed: Iterable[TrackedDevice], token: Token) -> None:
         """Keep changed devices and the state that they make. Durable when this returns."""
-        with self._database as database:
+        with self._writing() as database:
             database.executemany(
                 "INSERT INTO device (identity, uuid, tracked) VALUES (?, ?, ?)"
                 " ON CONFLICT (identity) DO UPDATE SET tracked = excluded.tracked",
@@ -169,7 +175,7 @@ class Store:
     def acknowledge(self, state: State, before: Mapping[str, str]) -> None:
         """Keep the state that a tracker acknowledged; only the difference to *before* is written."""
         token = state.token
-        with self._database as database:
+        with self._writing() as database:
             database.execute("DELETE FROM acknowledged")
             database.execute(
                 "INSERT INTO acknowledged (session, generation, digest) VALUES (?, ?, ?)",
@@ -198,8 +204,19 @@ def _lock(lock: int, directory: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise StoreRefused(
-            f"{directory}: another pci-agent is running on it; stop that one, or set [agent] state_dir to another place"
+            f"{directory}: another pci-agent is running on it; stop that one, or name another place"
+            " ([agent] state_dir, or tools/run --state-dir)"
         ) from None
+
+
+def _open(path: str, machine: Machine) -> tuple[sqlite3.Connection, str]:
+    try:
+        database = _connect(path)
+        return database, _claim_for(database, machine)
+    except sqlite3.OperationalError as error:
+        raise StoreFailed(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreRefused(f"{path}: {error}; move it aside to begin anew, with new uuids for all devices") from error
 
 
 def _connect(path: str) -> sqlite3.Connection:

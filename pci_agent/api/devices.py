@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import falcon
 
-from pci_agent.api.query import Nothing, OnHypervisor, read
+from pci_agent.api.query import Nothing, OnHypervisor, name, read
 from pci_agent.api.view import View
 from pci_agent.errors import Ambiguous, NotFound
 from pci_agent.tracker.store import RowMap, Store
@@ -38,14 +38,14 @@ class Device:
     def on_get(self, request: falcon.Request, response: falcon.Response, pci_device_id: str, **_path: str) -> None:
         """Show one device."""
         query = read(OnHypervisor, request)
-        rows = self._store.devices(name=pci_device_id, hypervisor=query.hypervisor)
+        rows = self._store.devices(name=name(pci_device_id), hypervisor=query.hypervisor)
         response.media = {"pci_device": self._view.device_detail(_only(pci_device_id, rows))}
 
 
-def _only(name: str, rows: Sequence[RowMap]) -> RowMap:
+def _only(asked: str, rows: Sequence[RowMap]) -> RowMap:
     if not rows:
-        raise NotFound(f"PCI device {name} could not be found.")
+        raise NotFound(f"PCI device {asked} could not be found.")
     if len(rows) > 1:
         hosts = ", ".join(row["hypervisor_hostname"] for row in rows)
-        raise Ambiguous(f"PCI device {name} is on several hosts: {hosts}. Choose one with ?hypervisor=NAME.")
+        raise Ambiguous(f"PCI device {asked} is on several hosts: {hosts}. Choose one with ?hypervisor=NAME.")
     return rows[0]

@@ -2,7 +2,7 @@
 
 import falcon
 
-from pci_agent.api.query import Nothing, read
+from pci_agent.api.query import Nothing, name, read
 from pci_agent.api.view import View
 from pci_agent.errors import NotFound
 from pci_agent.tracker.store import Store
@@ -33,7 +33,7 @@ class Hypervisor:
     ) -> None:
         """Show one host."""
         read(Nothing, request)
-        rows = self._store.hypervisors(hypervisor_hostname)
+        rows = self._store.hypervisors(name(hypervisor_hostname))
         if not rows:
             raise NotFound(f"Hypervisor {hypervisor_hostname} could not be found.")
         response.media = {"hypervisor": self._view.hypervisor_detail(rows[0])}

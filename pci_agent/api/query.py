@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pci_agent.errors import BadRequest
 
+_WORDS = {"extra_forbidden": "it isn't known", "string_type": "it is given more than once"}
+
 
 class Nothing(BaseModel):
     """No parameters at all."""
@@ -19,7 +21,19 @@ class OnHypervisor(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    hypervisor: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    hypervisor: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")] | None = None
+
+
+def name(text: str) -> str:
+    """
+    Check a name from a path.
+
+    Raises:
+        BadRequest: it holds a NUL, which no name does and no database takes.
+    """
+    if "\0" in text:
+        raise BadRequest("A name holds no NUL character.")
+    return text
 
 
 _Q = TypeVar("_Q", bound=BaseModel)
@@ -36,6 +50,7 @@ def read(kind: type[_Q], request: falcon.Request) -> _Q:
         return kind.model_validate(request.params)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
+        parameter = ".".join(str(part) for part in first["loc"])
         known = ", ".join(kind.model_fields) or "none"
-        raise BadRequest(f"Query parameter {name!r}: {first['msg']}. Known here: {known}.") from None
+        what = _WORDS.get(first["type"], first["msg"])
+        raise BadRequest(f"Query parameter {parameter!r}: {what}. Known here: {known}.") from None

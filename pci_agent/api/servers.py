@@ -2,7 +2,7 @@
 
 import falcon
 
-from pci_agent.api.query import Nothing, read
+from pci_agent.api.query import Nothing, name, read
 from pci_agent.api.view import View
 from pci_agent.errors import NotFound
 from pci_agent.tracker.store import Store
@@ -18,7 +18,7 @@ class Server:
     def on_get(self, request: falcon.Request, response: falcon.Response, server_id: str, **_path: str) -> None:
         """Show the devices of one instance."""
         read(Nothing, request)
-        rows = self._store.devices(instance_uuid=server_id)
+        rows = self._store.devices(instance_uuid=name(server_id))
         if not rows:
             raise NotFound(f"Server {server_id} holds no PCI device on any host.")
         response.media = {"server": self._view.server(server_id, rows)}

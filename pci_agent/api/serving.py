@@ -29,12 +29,10 @@ def http_server(app: Any, host: str, port: int) -> Server:
     try:
         server.prepare()
     except OSError as error:
-        where = f"{host}:{port} can't be bound ({error})"
-        raise ConfigurationRefused(
-            [_refusal("bind_port", str(port), where, "stop what has it, or name another")]
-        ) from error
+        what, cure = f"{host}:{port} can't be bound ({error})", "stop what has it, or name another (tools/run --port)"
+        raise ConfigurationRefused([_refusal("bind_port", str(port), what, cure)]) from error
     return server
 
 
 def _refusal(key: str, value: str, what: str, cure: str) -> Refusal:
-    return Refusal(option=f"[api] {key}", entry=None, key=None, value=value, what=what, cure=cure)
+    return Refusal(option=f"[api] {key}", entry=None, key=None, value=value or "nothing", what=what, cure=cure)

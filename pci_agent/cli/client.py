@@ -3,8 +3,8 @@
 import json
 from typing import Any, Self
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode
-from urllib.request import urlopen
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 from cliff.command import Command
 
@@ -23,7 +23,10 @@ class Client:
     """
 
     def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint.rstrip("/")
+        self._endpoint = endpoint.rstrip("/").removesuffix("/v3")
+        # A proxy stands between this machine and others, never before its own loopback.
+        local = urlsplit(self._endpoint).hostname in ("127.0.0.1", "::1", "localhost")
+        self._opener = build_opener(ProxyHandler({})) if local else build_opener()
 
     @classmethod
     def of(cls, command: Command) -> Self:
@@ -41,10 +44,14 @@ class Client:
         Raises:
             CommandFailed: no answer, or a fault; the text is the server's where it gave one.
         """
+        if not all(path):
+            raise CommandFailed("a name is empty: give an id, a uuid or a name")
+        if not self._endpoint.startswith(("http://", "https://")):
+            raise CommandFailed(f"--os-endpoint {self._endpoint}: write it with http:// or https:// in front")
         asked = {name: value for name, value in query.items() if value is not None}
         url = "/".join([self._endpoint, "v3", *(quote(part, safe="") for part in path)])
         try:
-            with urlopen(f"{url}?{urlencode(asked)}" if asked else url, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            with self._opener.open(f"{url}?{urlencode(asked)}" if asked else url, timeout=_TIMEOUT_S) as response:
                 return json.load(response)
         except HTTPError as error:
             raise CommandFailed(_fault(error)) from None

@@ -18,7 +18,11 @@ def _main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="pci-tracker-manage", description="Looks after the tracker's database.", allow_abbrev=False
     )
-    parser.add_argument("command", choices=("upgrade", "check"), help="upgrade: bring the schema up to date")
+    parser.add_argument(
+        "command",
+        choices=("upgrade", "check"),
+        help="upgrade: bring the schema to this version's; check: only tell whether it is",
+    )
     parser.add_argument(
         "--config-file", metavar="PATH", action="append", default=[], help="instead of pci-tracker.conf"
     )
@@ -28,4 +32,4 @@ def _main(arguments: Sequence[str]) -> None:
     engine = connect(conf.database.connection)
     if asked.command == "upgrade":
         upgrade(engine)
-    check(engine)
+    print(f"the schema is {check(engine)}, as this version needs it")  # noqa: T201 - the command's answer

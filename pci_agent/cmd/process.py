@@ -1,15 +1,15 @@
 """
 What every process of the product does alike: read its configuration, log, heed signals, talk to systemd.
 
-An error that the operator can mend ends a process with one clear text on stderr and exit code 78 (EX_CONFIG),
-which the units take as "don't start again".
+An error that the operator has to mend ends a process with one clear text on stderr and exit code 78
+(EX_CONFIG), which the units take as "don't start again". What may pass by itself, such as a database that is
+away, ends it with 1: start again.
 """
 
 import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import NoReturn
@@ -19,7 +19,8 @@ from oslo_config import cfg
 from oslo_log import log
 
 from pci_agent import __version__
-from pci_agent.errors import ConfigurationRefused, PciAgentError, Refusal
+from pci_agent.bell import Bell
+from pci_agent.errors import ConfigurationRefused, PciAgentError, Refusal, StoreRefused
 
 EX_CONFIG = 78
 
@@ -48,8 +49,8 @@ def configuration(
         )
         for group in groups:
             _touch(conf, group)
-    except cfg.Error as error:
-        raise ConfigurationRefused([_refusal(error)]) from error
+    except (cfg.Error, OSError, UnicodeDecodeError) as error:
+        raise ConfigurationRefused([_refusal(error, arguments)]) from error
     return conf
 
 
@@ -60,20 +61,21 @@ def _touch(conf: cfg.ConfigOpts, group: ModuleType) -> None:
         (conf if name is None else conf[name])[option.dest]
 
 
-def _refusal(error: cfg.Error) -> Refusal:
+def _refusal(error: Exception, arguments: Sequence[str]) -> Refusal:
     return Refusal(
-        option="configuration",
+        option=f"the configuration ({' '.join(arguments) or 'files in their usual places'})",
         entry=None,
         key=None,
-        value="as given",
+        value="",
         what=" ".join(str(error).split()),
-        cure="mend the file or the option, or name another file with --config-file",
+        cure="mend the file or the option, or name another file with --config-file ($ in a value is written $$)",
     )
 
 
 def set_up_logging(conf: cfg.ConfigOpts, project: str) -> None:
     """Log as the configuration says; to stderr unless it names a file."""
     log.setup(conf, project)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def run(main: Callable[[], int | None]) -> int:
@@ -82,7 +84,7 @@ def run(main: Callable[[], int | None]) -> int:
         return main() or 0
     except PciAgentError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the last word to whoever started us
-        return EX_CONFIG
+        return EX_CONFIG if isinstance(error, ConfigurationRefused | StoreRefused) else 1
 
 
 def serve(main: Callable[[], int | None]) -> NoReturn:
@@ -122,10 +124,10 @@ def on_signals(stop: Callable[[], None], reload: Callable[[], None] | None = Non
 
 def wait_until_stopped(notify: Callable[[str], None], status: str) -> None:
     """Say that all is ready, feed the watchdog, and return when a signal asks to stop."""
-    stopping = threading.Event()
-    on_signals(stopping.set)
+    bell = Bell()
+    on_signals(bell.ring)
     notify(f"READY=1\nSTATUS={status}")
     every = watchdog_s()
-    while not stopping.wait(None if every is None else every / 2):
+    while not bell.wait(None if every is None else every / 2):
         notify("WATCHDOG=1")
     notify("STOPPING=1")

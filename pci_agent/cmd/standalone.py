@@ -23,7 +23,7 @@ from pci_agent.agent.store import Store as AgentStore
 from pci_agent.api.app import application
 from pci_agent.api.serving import ONLY_HOST, http_server
 from pci_agent.cli.shell import Shell
-from pci_agent.cmd import agent, process, tracker
+from pci_agent.cmd import agent_daemon, process, tracker
 from pci_agent.errors import TrackerSilent
 from pci_agent.model import device_spec
 from pci_agent.model.whitelist import Whitelist
@@ -34,6 +34,7 @@ from pci_agent.wire import rpc
 
 _EVERYTHING = '{"address": "*:*:*.*"}'
 _AGREED_WITHIN_S = 120
+_PORT, _LAST_PORT = 8799, 65535
 
 
 def main() -> int:
@@ -49,16 +50,17 @@ def _main(arguments: Sequence[str]) -> int:
     with (
         AgentStore.opened(os.path.join(asked.state_dir, "agent"), Machine.read()) as store,
         _tracker(conf, asked.state_dir) as (bus, fleet),
-        _served(fleet, asked.port) as url,
+        _served(fleet, _port_of(asked)) as url,
     ):
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
-        device_agent, reporter = agent.started(conf, store, offered, client.tell)
+        device_agent, reporter, bell = agent_daemon.started(conf, store, offered, client.tell)
         if asked.once:
-            device_agent.look()
+            looked = device_agent.look()
             _agree(device_agent, reporter)
+            print(f"{looked.offered} of {looked.functions} PCI functions offered", file=sys.stderr)  # noqa: T201
             return Shell().run(["--os-endpoint", url, "device", "list"])
         print(f"REST is at {url}/v3/os-pci; Ctrl-C ends", flush=True)  # noqa: T201 - where to look next
-        agent.watch(conf, device_agent, reporter, configured=lambda: _whitelist(asked))
+        agent_daemon.watch(conf, device_agent, reporter, bell, configured=lambda: _whitelist(asked))
     return 0
 
 
@@ -69,17 +71,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--once", action="store_true", help="do the whole job once, print the devices, and end")
     parser.add_argument("--config-file", metavar="PATH", help="take the whitelist ([pci] device_spec) from this file")
     parser.add_argument(
-        "--port", type=int, default=8799, help="where to serve REST on 127.0.0.1 (default: %(default)s)"
+        "--port", type=_port, help="where to serve REST on 127.0.0.1 (default: 8799, with --once any that is free)"
     )
     parser.add_argument("--state-dir", metavar="DIR", default=".run", help="where to keep state (default: %(default)s)")
     parser.add_argument("--debug", action="store_true", help="log more")
     return parser
 
 
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is no port: write a number from 0 to {_LAST_PORT}")
+    return int(text)
+
+
+def _port_of(asked: argparse.Namespace) -> int:
+    if asked.port is not None:
+        return int(asked.port)
+    return 0 if asked.once else _PORT
+
+
 def _configuration(asked: argparse.Namespace) -> cfg.ConfigOpts:
     """Give the defaults of all options: no file in the usual places has a say in a trial run."""
     conf = process.configuration(
-        "pci-agent-standalone", (*agent.GROUPS, *tracker.GROUPS[1:]), [], description="one process"
+        "pci-agent-standalone", (*agent_daemon.GROUPS, *tracker.GROUPS[1:]), [], description="one process"
     )
     conf.set_override("debug", asked.debug)
     return conf
@@ -89,11 +103,14 @@ def _whitelist(asked: argparse.Namespace) -> Whitelist:
     if asked.config_file is None:
         return device_spec.parse([_EVERYTHING])
     files = ["--config-file", asked.config_file]
-    return agent.whitelist(process.configuration("pci-agent", agent.GROUPS, files, description="whitelist"))
+    return agent_daemon.whitelist(
+        process.configuration("pci-agent", agent_daemon.GROUPS, files, description="whitelist")
+    )
 
 
 @contextmanager
 def _tracker(conf: cfg.ConfigOpts, state_dir: str) -> Iterator[tuple[Any, Store]]:
+    os.makedirs(state_dir, exist_ok=True)
     engine = connect(f"sqlite:///{os.path.abspath(state_dir)}/tracker.sqlite")
     upgrade(engine)
     fleet = Store(engine, host_down_s=conf.tracker.host_down_s)

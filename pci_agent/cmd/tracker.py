@@ -1,6 +1,7 @@
 """``pci-tracker``: answers agents, and keeps what they report."""
 
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -42,6 +43,7 @@ def _serve(arguments: Sequence[str]) -> None:
     fleet = store(conf)
     bus = rpc.transport(conf)
     server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet))
-    server.start()
+    # Where the broker is away this waits for it, which is no reason not to heed signals.
+    threading.Thread(target=server.start, name="starting", daemon=True).start()
     process.wait_until_stopped(process.notifier(), "answering agents")
     rpc.close(bus, server, patience_s=_PATIENCE_S)

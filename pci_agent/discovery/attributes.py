@@ -46,6 +46,11 @@ def links(path: str) -> Iterator[tuple[str, str]]:
         return
 
 
+def text(name: str) -> str:
+    """Give a name that the kernel gave as text that can be printed and sent: it may hold any byte."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def said(error: OSError) -> str:
     """Tell an error in the system's words."""
     return "a plain file or directory, not a link" if error.errno == errno.EINVAL else str(error.strerror).lower()

@@ -8,7 +8,7 @@ A netdev is a function's own where it stands right below it, in ``net/``. Those 
 import os
 from collections.abc import Callable
 
-from pci_agent.discovery.attributes import links, read, said
+from pci_agent.discovery.attributes import links, read, said, text
 from pci_agent.errors import InvalidAddress
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Netdev
@@ -24,7 +24,7 @@ def netdevs_of(root: str, note: Note) -> dict[PciAddress, tuple[Netdev, ...]]:
         function, _, last = target.rstrip("/").rpartition("/net/")
         address = _address(function)
         if last == name and address is not None:
-            found.setdefault(address, []).append(Netdev(name, _mac_address(root, name, address, note)))
+            found.setdefault(address, []).append(Netdev(text(name), _mac_address(root, name, address, note)))
     return {address: tuple(sorted(netdevs, key=lambda netdev: netdev.name)) for address, netdevs in found.items()}
 
 

@@ -16,15 +16,32 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pci_agent.discovery.attributes import opened, read, said, short
+from pci_agent.discovery.attributes import opened, read, said, short, text
 from pci_agent.discovery.children import netdevs_of, vdpa_devices
 from pci_agent.errors import InvalidAddress
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType, Netdev
 
+ATTRIBUTES = (
+    "uevent",
+    "vendor",
+    "device",
+    "class",
+    "subsystem_vendor",
+    "subsystem_device",
+    "revision",
+    "numa_node",
+    "sriov_totalvfs",
+    "sriov_numvfs",
+)
+"""Every file of a function that may be read here."""
+
+LINKS = ("driver", "iommu_group", "physfn")
+"""Every link of a function that may be read here, beside a PF's virtfn<N>."""
+
 _ROOT_BUS = re.compile(r"pci([0-9a-f]{4,8}):([0-9a-f]{2})", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x)?([0-9a-f]+)", re.IGNORECASE | re.ASCII)
-_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 _MOST_VFS = 65535  # TotalVFs is a 16-bit register
 
 
@@ -74,7 +91,7 @@ def scan(root: str = "/sys", before: Scan | None = None) -> Scan:
         with opened(os.path.join(root, "bus/pci/devices")) as directory:
             return _Look(root, directory, known).scan()
     except OSError as error:
-        return Scan((), (Problem(None, f"bus/pci/devices: {said(error)}"),), complete=False)
+        return Scan((), (Problem(None, f"{root}/bus/pci/devices: {said(error)}"),), complete=False)
 
 
 class _Unreadable(Exception):
@@ -127,7 +144,7 @@ class _Look:
             try:
                 addresses.append(PciAddress.parse(name))
             except InvalidAddress:
-                self._problems.append(Problem(name, "its name is no PCI address"))
+                self._problems.append(Problem(text(name), "its name is no PCI address"))
         return sorted(addresses)
 
     # One function
@@ -138,8 +155,10 @@ class _Look:
         pf = self._pf_of.get(address) or self._physfn(address)
         total = None if pf else self._number(address, "sriov_totalvfs", 0, _MOST_VFS)
         is_pf = bool(total)
-        numvfs = self._numvfs(address) if is_pf else None
+        numvfs = self._numvfs(address, total) if total else None
         family = self._families.get(pf) if pf else None
+        if family is not None and address not in family.indexes:
+            raise _Unreadable(f"it is coming or going: none of the virtfn links of {pf} leads to it")
         numa_node = family.numa_node if family else self._node(address)
         if is_pf:
             self._families[address] = self._family(address, numa_node, numvfs or 0)
@@ -171,7 +190,7 @@ class _Look:
                 self._note(address, "it is a plain directory, not a link into devices")
                 return None
             raise _Unreadable(f"its link: {said(error)}") from None
-        return self._hangs_at(target)
+        return self._hangs_at(text(target))
 
     def _hangs_at(self, target: str) -> str | None:
         """Turn ``../../../devices/pci0000:00/0000:00:1c.0/0000:05:00.0`` into bridge and chain."""
@@ -192,8 +211,10 @@ class _Look:
             domain, bus = (found[1], found[2]) if found else ("", name)
             try:
                 firmware = read(os.path.join(self._root, place, "firmware_node/path"))
-            except OSError:
-                firmware = None
+            except (FileNotFoundError, NotADirectoryError):
+                firmware = ""
+            except OSError as error:
+                raise _Unreadable(f"its host bridge's firmware_node/path: {said(error)}") from None
             self._bridges[place] = f"{domain}:{firmware or bus}"
         return self._bridges[place]
 
@@ -250,20 +271,22 @@ class _Look:
         name = self._link_name(address, "physfn")
         return None if name is None else _address(name, "physfn")
 
-    def _numvfs(self, address: PciAddress) -> int:
-        number = self._number(address, "sriov_numvfs", 0, _MOST_VFS)
+    def _numvfs(self, address: PciAddress, total: int) -> int:
+        number = self._number(address, "sriov_numvfs", 0, total)
         if number is None:
             raise _Unreadable("sriov_numvfs: missing beside sriov_totalvfs")
         return number
 
     def _family(self, address: PciAddress, numa_node: int | None, numvfs: int) -> _Family:
-        """Follow a PF's virtfn links."""
+        """Follow a PF's virtfn links: on beyond *numvfs*, which the kernel sets when the last VF is made."""
         indexes: dict[PciAddress, int] = {}
-        for index in range(numvfs):
+        for index in range(_MOST_VFS):
             try:
                 name = self._link_name(address, f"virtfn{index}")
                 if name is not None:
                     indexes[_address(name, f"virtfn{index}")] = index
+                elif index >= numvfs:
+                    break
             except _Unreadable as error:
                 self._note(address, str(error))
         self._pf_of.update(dict.fromkeys(indexes, address))
@@ -291,12 +314,12 @@ class _Look:
         return text
 
     def _number(self, address: PciAddress, name: str, least: int, most: int) -> int | None:
-        text = self._optional(address, name)
-        if text is None:
+        said = self._optional(address, name)
+        if said is None:
             return None
-        if _NUMBER.fullmatch(text) is None or not least <= int(text[:20]) <= most:
-            raise _Unreadable(f"{name}: {short(text)} is no number from {least} to {most}")
-        return int(text)
+        if _NUMBER.fullmatch(said) is None or not least <= int(said) <= most:
+            raise _Unreadable(f"{name}: {short(said)} is no number from {least} to {most}")
+        return int(said)
 
     def _link_name(self, address: PciAddress, name: str) -> str | None:
         """Give the last part of a link's target; None where there is no link."""
@@ -306,7 +329,7 @@ class _Look:
             return None
         except OSError as error:
             raise _Unreadable(f"{name}: {said(error)}") from None
-        return target.rstrip("/").rpartition("/")[2]
+        return text(target).rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

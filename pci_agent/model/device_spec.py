@@ -42,8 +42,7 @@ _OURS = frozenset(
     "id uuid status status_reason count total free used numa_node dev_type dev_id label parent_addr path class"
     " class_code revision driver iommu_group netdevs mac_address vf_index sriov_totalvfs sriov_numvfs tags"
     " subsystem_vendor_id subsystem_product_id extra_info phys_function compute_node_id hypervisor_hostname"
-    " instance_uuid server_uuid request_id project_id user_id created_at updated_at deleted deleted_at hash"
-    " allow_host_use".split()
+    " instance_uuid server_uuid request_id project_id user_id created_at updated_at deleted deleted_at hash".split()
 )
 _ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,4})", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]+", re.ASCII)
@@ -138,6 +137,7 @@ def _entry(number: int, item: Mapping[str, Any]) -> Entry:
             wrongs.append(wrong)
             return None
 
+    attempt(_printable, item)
     ids = attempt(_ids, item) or {}
     vendor_id = attempt(_id, "vendor_id", ids)
     product_id = attempt(_id, "product_id", ids)
@@ -169,6 +169,13 @@ def _entry(number: int, item: Mapping[str, Any]) -> Entry:
         exclude=exclude,
         tags=tags,
     )
+
+
+def _printable(item: Mapping[str, Any]) -> None:
+    try:
+        json.dumps(item, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _Wrong(None, json.dumps(item), "half a surrogate pair is no text", "write the whole character") from None
 
 
 def _ids(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,7 +259,7 @@ def _regex(value: Mapping[str, Any]) -> AddressGlob | AddressRegex | None:
 def _pattern(value: Mapping[str, Any], text: str) -> re.Pattern[str]:
     try:
         return re.compile(text, re.IGNORECASE | re.ASCII)
-    except (re.error, RecursionError, OverflowError) as error:
+    except (re.error, ValueError, RecursionError, OverflowError) as error:
         raise _Wrong(
             "address", value, f"{text!r} is no regular expression ({error})", "mend it, or use the lspci form"
         ) from None
@@ -292,12 +299,14 @@ def _tag(key: str, value: object, exclude: bool) -> str | None:
 def _tag_name(key: str, value: object) -> None:
     if key in _KNOWN:
         return
-    if key in _OURS:
+    if key == "allow_host_use":
+        raise _Wrong(key, value, "it isn't supported yet", "leave it out: devices that the host uses are not known yet")
+    if key.lower() in _OURS:
         raise _Wrong(key, value, "the name is one of pci-agent's own fields", "give the tag another name")
     plain = _plain(key)
     if not plain:
         raise _Wrong(key, value, "a tag needs a name", "name the tag")
-    for known in (*_KNOWN, "domain", "bus", "slot", "function"):
+    for known in _KNOWN:
         if _one_edit(plain, _plain(known)):
             raise _Wrong(key, value, "this looks like a slip of the pen", f"did you mean {known}?")
 

@@ -2,8 +2,8 @@
 What a host tracks, and how a look at the host changes it.
 
 A device is known by its uuid, made once, and found again by its identity (device.py), whatever its address.
-A device that leaves is kept as not present, so that it gets its uuid back when it returns. What couldn't be
-read in this look is left as it was: a bad read is no removal.
+A device that leaves is kept as not present, so that it gets its uuid back when it returns. What can't be
+told in this look is left as it was: a bad read is neither a removal nor another device.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -74,17 +74,20 @@ class Change:
         return iter((*self.added, *self.updated, *self.removed))
 
 
-def offered(devices: Iterable[Device], whitelist: Whitelist, tracked: Inventory) -> list[Offered]:
+def untold(devices: Iterable[Device], unreadable: frozenset[PciAddress]) -> frozenset[PciAddress]:
+    """Name what is there and can't be told in this look: what is unreadable, and the VFs of an unreadable PF."""
+    return unreadable | {device.address for device in devices if device.parent_addr in unreadable}
+
+
+def offered(devices: Iterable[Device], whitelist: Whitelist) -> list[Offered]:
     """
     Keep the functions that the whitelist offers, each with its identity.
 
     Args:
         devices: every function of the host, unlisted ones too, for a VF's PF may be one of them
         whitelist: what decides
-        tracked: what is known, to recognise a VF whose PF can't be read at the moment
     """
     by_address = {device.address: device for device in devices}
-    known_at = {item.device.address: item for item in tracked.values() if item.present}
     found: dict[str, Offered] = {}
     for device in by_address.values():
         parent = by_address.get(device.parent_addr) if device.parent_addr is not None else None
@@ -92,31 +95,17 @@ def offered(devices: Iterable[Device], whitelist: Whitelist, tracked: Inventory)
         if entry is None or entry.exclude:
             continue
         name = identity(device, parent)
-        if device.parent_addr is not None and parent is None:
-            name = _as_known(device, known_at.get(device.address)) or name
         if name in found:
             name = f"{name} at {device.address}"
         found[name] = Offered(name, device, entry.tags)
     return list(found.values())
 
 
-def _as_known(device: Device, known: TrackedDevice | None) -> str | None:
-    if known is None:
-        return None
-    before = known.device
-    same = (before.vendor_id, before.product_id, before.parent_addr) == (
-        device.vendor_id,
-        device.product_id,
-        device.parent_addr,
-    )
-    return known.identity if same else None
-
-
 def reconcile(
     tracked: Inventory,
     seen: Iterable[Offered],
     *,
-    unreadable: Container[PciAddress],
+    untold: Container[PciAddress],
     new_uuid: Callable[[], str],
 ) -> Change:
     """
@@ -125,11 +114,13 @@ def reconcile(
     Args:
         tracked: what was known, present or not
         seen: what the whitelist offers of what is there now
-        unreadable: addresses that are there but couldn't be read in this look
+        untold: addresses that are there but can't be told in this look
         new_uuid: makes the uuid of a device never seen before
     """
     added, updated, there = [], [], set()
     for item in seen:
+        if item.device.address in untold:
+            continue
         there.add(item.identity)
         known = tracked.get(item.identity)
         if known is None:
@@ -141,7 +132,7 @@ def reconcile(
     removed = [
         replace(known, present=False)
         for known in tracked.values()
-        if known.present and known.identity not in there and known.device.address not in unreadable
+        if known.present and known.identity not in there and known.device.address not in untold
     ]
     return Change(tuple(added), tuple(updated), tuple(removed))
 

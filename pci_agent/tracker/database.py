@@ -5,6 +5,8 @@ SQLite serves one machine: write-ahead log, one writer at a time, who waits for 
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from alembic import command
@@ -13,11 +15,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from pci_agent.errors import StoreRefused
+from pci_agent.errors import ConfigurationRefused, Refusal, StoreFailed, StoreRefused
 
 _LOCK_PATIENCE_S = 30
+_POOL = 32  # twice that is what oslo.messaging serves at once
 
 
 def connect(url: str) -> Engine:
@@ -25,20 +28,26 @@ def connect(url: str) -> Engine:
     Make the engine for a database URL such as ``sqlite:////var/lib/pci-tracker/tracker.sqlite``.
 
     Raises:
-        StoreRefused: the URL can't be read, or its driver isn't installed.
+        ConfigurationRefused: the URL can't be read, its driver isn't installed, or its folder isn't there.
     """
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
-            return create_engine(parsed, pool_pre_ping=True)
-        if parsed.database and parsed.database != ":memory:":
-            os.makedirs(os.path.dirname(os.path.abspath(parsed.database)), exist_ok=True)
+            return create_engine(parsed, pool_pre_ping=True, pool_size=_POOL, max_overflow=_POOL)
+        folder = os.path.dirname(os.path.abspath(parsed.database or ""))
+        if parsed.database and not os.path.isdir(folder):
+            raise ConfigurationRefused([_refusal(f"{folder} is no directory", "make it, or name another file")])
         engine = create_engine(parsed, connect_args={"timeout": _LOCK_PATIENCE_S})
-    except (ArgumentError, ImportError, OSError, SQLAlchemyError) as error:
-        raise StoreRefused(f"[database] connection: {error}") from error
+    except (ArgumentError, ImportError) as error:
+        cure = "write postgresql+psycopg://user:password@host/name, and pip install 'pci-agent[postgresql]'"
+        raise ConfigurationRefused([_refusal(str(error).splitlines()[0], cure)]) from error
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _refusal(what: str, cure: str) -> Refusal:
+    return Refusal(option="[database] connection", entry=None, key=None, value="", what=what, cure=cure)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -56,32 +65,39 @@ def _begin_sqlite(connection: Any) -> None:
 
 def upgrade(engine: Engine) -> None:
     """Bring the schema to this version's; does nothing where it is there already."""
-    try:
-        with engine.begin() as connection:
-            config = _alembic()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except SQLAlchemyError as error:
-        raise StoreRefused(f"[database] connection: {error}") from error
+    with _reached(), engine.begin() as connection:
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
-def check(engine: Engine) -> None:
+def check(engine: Engine) -> str:
     """
-    Make sure that the schema is this version's.
+    Make sure that the schema is this version's, and name it.
 
     Raises:
-        StoreRefused: it isn't, or the database can't be reached.
+        StoreRefused: it is another one.
+        StoreFailed: the database can't be reached.
     """
-    try:
-        with engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-    except SQLAlchemyError as error:
-        raise StoreRefused(f"[database] connection: {error}") from error
     wanted = ScriptDirectory.from_config(_alembic()).get_current_head()
+    if wanted is None:
+        raise StoreRefused("this installation has no migrations: install pci-agent again")
+    with _reached(), engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
     if found != wanted:
         raise StoreRefused(
             f"the database's schema is {found or 'empty'}, this version needs {wanted}: run pci-tracker-manage upgrade"
         )
+    return wanted
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        said = str(error.orig).strip().splitlines()[0]
+        raise StoreFailed(f"[database] connection: {said}; is it the right one, and is the server running?") from error
 
 
 def _alembic() -> Config:

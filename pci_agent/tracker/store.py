@@ -18,7 +18,6 @@ from sqlalchemy.exc import IntegrityError
 
 from pci_agent.tracker.tables import compute_nodes, pci_devices, utcnow
 from pci_agent.wire.messages import (
-    AgentStatus,
     Answer,
     DeviceRecord,
     Heartbeat,
@@ -32,6 +31,8 @@ from pci_agent.wire.messages import (
 _NODE, _DEVICE = compute_nodes.c, pci_devices.c
 _CHUNK = 500  # names in one IN list: SQLite's oldest limit is 999
 _MOST_ID = 2**31 - 1
+
+_NAMES = (_DEVICE.uuid, _DEVICE.dev_id, _DEVICE.address)
 
 RowMap = Mapping[Any, Any]
 """One row, by column name."""
@@ -77,7 +78,7 @@ class Store:
                     .values(last_seen=utcnow())
                 )
                 if connection.execute(alive).rowcount:
-                    _keep_status(connection, heartbeat.agent_uuid, heartbeat.status)
+                    _keep_status(connection, heartbeat)
                     return Answer(verdict=Verdict.OK, token=heartbeat.token)
         return self._verdict(heartbeat)
 
@@ -87,7 +88,7 @@ class Store:
         _compare_and_set(connection, report, silent_since)
         node_id = connection.execute(select(_NODE.id).where(_speaks(report))).scalar_one()
         _write_devices(connection, node_id, report)
-        _keep_status(connection, report.agent_uuid, report.status)
+        _keep_status(connection, report)
 
     def _verdict(self, message: Report | Heartbeat) -> Answer:
         with self._engine.begin() as connection:
@@ -108,13 +109,16 @@ class Store:
             if row is None:
                 return Answer(verdict=Verdict.HOLDS)
             if row.session == message.session:
-                connection.execute(update(compute_nodes).where(_NODE.id == row.id).values(last_seen=utcnow()))
+                alive = update(compute_nodes).where(_speaks(message), _NODE.session == message.session)
+                connection.execute(alive.values(last_seen=utcnow()))
             elif row.last_seen >= silent_since and not _follows(message, row.session):
                 return Answer(
                     verdict=Verdict.TAKEN, reason=f"session {row.session} of this agent, last seen {row.last_seen} UTC"
                 )
             held = Token(session=row.session, generation=row.generation, digest=row.digest)
             same = isinstance(message, Report) and held == message.token
+            if same:
+                _keep_status(connection, message)
             return Answer(verdict=Verdict.OK if same else Verdict.HOLDS, token=held)
 
     # What people ask
@@ -126,7 +130,7 @@ class Store:
         List living devices, each with its host's name as hypervisor_hostname, host by host.
 
         Args:
-            name: only the device with this id, uuid or device name; on several hosts there may be several
+            name: only the device with this id, uuid, device name or address; on several hosts there may be several
             instance_uuid: only those that this instance holds
             hypervisor: only those of the host with this id or name
         """
@@ -137,7 +141,7 @@ class Store:
             .order_by(_DEVICE.compute_node_id, _DEVICE.id)
         )
         if name is not None:
-            query = query.where(or_(*_named(_DEVICE.id, name), _DEVICE.uuid == name, _DEVICE.dev_id == name))
+            query = query.where(or_(*_named(_DEVICE.id, name), *(column == name for column in _NAMES)))
         if instance_uuid is not None:
             query = query.where(_DEVICE.instance_uuid == instance_uuid)
         if hypervisor is not None:
@@ -188,7 +192,8 @@ def _follows(message: Report | Heartbeat, session: str) -> bool:
 
 def _named(column: ColumnElement[int], name: str) -> Iterator[ColumnElement[bool]]:
     """Compare a name with an integer column, where it is one that the column can hold."""
-    if name.isascii() and name.isdigit() and len(name) <= len(str(_MOST_ID)) and int(name) <= _MOST_ID:
+    is_number = name.isascii() and name.isdigit() and not name.startswith("0")
+    if is_number and len(name) <= len(str(_MOST_ID)) and int(name) <= _MOST_ID:
         yield column == int(name)
 
 
@@ -230,11 +235,12 @@ def _compare_and_set(connection: Connection, report: Report, silent_since: datet
         raise _NotApplied
 
 
-def _keep_status(connection: Connection, agent_uuid: str, status: AgentStatus | None) -> None:
+def _keep_status(connection: Connection, message: Report | Heartbeat) -> None:
+    status = message.status
     if status is not None:
         connection.execute(
             update(compute_nodes)
-            .where(_NODE.agent_uuid == agent_uuid, _NODE.deleted == 0, _NODE.status_counter < status.counter)
+            .where(_speaks(message), _NODE.session == message.session, _NODE.status_counter < status.counter)
             .values(agent_status=status.model_dump(mode="json"), status_counter=status.counter)
         )
 

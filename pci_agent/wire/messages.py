@@ -15,9 +15,9 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pci_agent.errors import MessageRefused
 
@@ -29,7 +29,13 @@ _DIGEST_MODULUS = 1 << 128
 
 _M = TypeVar("_M", bound=BaseModel)
 
-Name = Annotated[str, Field(max_length=255)]
+_NO_NUL = r"^[^\x00]*$"
+Name = Annotated[str, Field(max_length=255, pattern=_NO_NUL)]
+Uuid = Annotated[str, Field(max_length=36, pattern=_NO_NUL)]
+Short = Annotated[str, Field(max_length=32, pattern=_NO_NUL)]
+Address = Annotated[str, Field(max_length=16, pattern=_NO_NUL)]
+Text = Annotated[str, Field(pattern=_NO_NUL)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 HexId = Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Tags = dict[str, str | None]
@@ -49,8 +55,8 @@ class Token(_Model):
         digest: the sum of the devices' hashes; see *digest*
     """
 
-    session: Name
-    generation: int = Field(ge=0)
+    session: Uuid
+    generation: Count
     digest: Digest
 
 
@@ -64,22 +70,22 @@ class DeviceRecord(_Model):
         instance_uuid, request_id, project_id, user_id: who holds it; None while nobody does
     """
 
-    uuid: Name
+    uuid: Uuid
     hash: Digest
-    address: Name
+    address: Address
     vendor_id: HexId
     product_id: HexId
-    dev_type: Name
-    dev_id: Name
-    label: Name
-    parent_addr: Name | None = None
-    numa_node: int | None = None
-    status: Name
-    status_reason: str | None = None
+    dev_type: Address
+    dev_id: Short
+    label: Short
+    parent_addr: Address | None = None
+    numa_node: Count | None = None
+    status: Short
+    status_reason: Text | None = None
     tags: Tags = Field(default_factory=dict)
     extra_info: dict[str, str] = Field(default_factory=dict)
-    instance_uuid: Name | None = None
-    request_id: Name | None = None
+    instance_uuid: Uuid | None = None
+    request_id: Uuid | None = None
     project_id: Name | None = None
     user_id: Name | None = None
 
@@ -93,8 +99,8 @@ class PoolRecord(_Model):
     dev_type: Name | None = None
     parent_addr: Name | None = None
     tags: Tags = Field(default_factory=dict)
-    free: int = Field(ge=0)
-    total: int = Field(ge=0)
+    free: Count
+    total: Count
 
 
 class ProblemRecord(_Model):
@@ -114,7 +120,7 @@ class AgentStatus(_Model):
         unresolved_devnames: netdevs that whitelist entries name and no device bears
     """
 
-    counter: int = Field(ge=0)
+    counter: Count
     agent_version: Name
     problems: tuple[ProblemRecord, ...] = ()
     config_errors: tuple[str, ...] = ()
@@ -134,9 +140,9 @@ class _FromAgent(_Model):
     """
 
     version: str = VERSION
-    agent_uuid: Name
-    host: Annotated[str, Field(min_length=1, max_length=255)]
-    session: Name
+    agent_uuid: Uuid
+    host: Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)]
+    session: Uuid
     lineage: tuple[Token, ...] = ()
     status: AgentStatus | None = None
 
@@ -156,8 +162,17 @@ class Report(_FromAgent):
     token: Token
     full: bool
     devices: tuple[DeviceRecord, ...] = ()
-    removed: tuple[Name, ...] = ()
+    removed: tuple[Uuid, ...] = ()
     pools: tuple[PoolRecord, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_one_state(self) -> Self:
+        named = [record.uuid for record in self.devices] + list(self.removed)
+        if len(set(named)) < len(named):
+            raise ValueError("a device stands in it twice")
+        if self.token.session != self.session:
+            raise ValueError("its token is of another session")
+        return self
 
 
 class Heartbeat(_FromAgent):
@@ -232,7 +247,7 @@ def unpack(kind: type[_M], body: object) -> _M:
         return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "as a whole"
         raise MessageRefused(f"{kind.__name__} {version}: {where}: {first['msg']}") from None
 
 

@@ -26,19 +26,23 @@ from oslo_messaging import opts  # noqa: E402
 from oslo_messaging._metrics import client as metrics  # noqa: E402
 from oslo_messaging._tracing import client as tracing  # noqa: E402
 
-from pci_agent.errors import TrackerSilent  # noqa: E402
+from pci_agent.errors import ConfigurationRefused, Refusal, TrackerSilent  # noqa: E402
 from pci_agent.wire.messages import Answer, Heartbeat, Report, pack, unpack  # noqa: E402
 
 TRACKER_TOPIC = "pci-tracker"
 EXCHANGE = "pci"
 _VERSION = "1.0"
+_GRACE_S = 1.0
 
 
 def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
     """
     Open the transport that ``[DEFAULT] transport_url`` names, or *url*.
 
-    Connections are made when they are first needed. Call ``cleanup()`` on the result at the end.
+    Connections are made when they are first needed. Call *close* at the end.
+
+    Raises:
+        ConfigurationRefused: the URL can't be read, or names a driver that there isn't.
     """
     oslo_messaging.set_transport_defaults(EXCHANGE)
     for group, options in opts.list_opts():
@@ -47,7 +51,12 @@ def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
     conf.register_opts(metrics.oslo_messaging_metrics, group="oslo_messaging_metrics")
     conf.register_opts(tracing.oslo_messaging_tracing, group="oslo_messaging_tracing")
     conf.set_default("rabbit_quorum_queue", default=True, group="oslo_messaging_rabbit")
-    return oslo_messaging.get_rpc_transport(conf, url)
+    try:
+        return oslo_messaging.get_rpc_transport(conf, url)
+    except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure) as error:
+        what, cure = _first_line(error), "write rabbit://user:password@host:5672/virtual-host"
+        refusal = Refusal(option="[DEFAULT] transport_url", entry=None, key=None, value="", what=what, cure=cure)
+        raise ConfigurationRefused([refusal]) from error
 
 
 def server(bus: Any, topic: str, host: str, endpoint: object) -> Any:
@@ -81,12 +90,16 @@ def close(bus: Any, server: Any = None, *, patience_s: float) -> None:
 
 class TrackerClient:
     """
-    Tells trackers what an agent has to say. Whichever tracker is free answers.
+    Tells trackers what an agent has to say, one message at a time. Whichever tracker is free answers.
 
     ``at_least_once`` makes the broker say at once that no tracker has ever listened; it repeats nothing.
+    oslo.messaging waits for its first connection without limit, whatever its time-outs say, so each call has a
+    thread of its own that is given up after a while; while it still hangs nothing else is sent.
     """
 
     def __init__(self, bus: Any, *, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._calling: threading.Thread | None = None
         self._client = oslo_messaging.get_rpc_client(
             bus,
             oslo_messaging.Target(topic=TRACKER_TOPIC, version=_VERSION),
@@ -103,12 +116,31 @@ class TrackerClient:
             TrackerSilent: no broker, no tracker, or no answer in time; the message may have arrived or not.
             MessageRefused: something answered that is no tracker of ours.
         """
+        if self._calling is not None and self._calling.is_alive():
+            self._calling.join(self._timeout_s)
+            if self._calling.is_alive():
+                raise TrackerSilent("no broker answers; look for its address in the log, and at transport_url")
         method = "report" if isinstance(message, Report) else "heartbeat"
-        try:
-            body = self._client.call({}, method, body=pack(message))
-        except Exception as error:  # oslo.messaging, kombu, the socket, or the tracker's own, under any name
-            raise TrackerSilent(f"{type(error).__name__}: {_first_line(error)}") from error
-        return unpack(Answer, body)
+        return unpack(Answer, self._call(method, pack(message)))
+
+    def _call(self, method: str, body: str) -> Any:
+        answers: list[Any] = []
+        errors: list[Exception] = []
+
+        def calling() -> None:
+            try:
+                answers.append(self._client.call({}, method, body=body))
+            except Exception as error:  # noqa: BLE001 - oslo.messaging, kombu, the socket, or the tracker's own, under any name
+                errors.append(error)
+
+        self._calling = threading.Thread(target=calling, name="calling", daemon=True)
+        self._calling.start()
+        self._calling.join(self._timeout_s + _GRACE_S)
+        if errors:
+            raise TrackerSilent(f"{type(errors[0]).__name__}: {_first_line(errors[0])}") from errors[0]
+        if not answers:
+            raise TrackerSilent(f"no broker answers in {self._timeout_s} s; it is tried on")
+        return answers[0]
 
 
 def _first_line(error: BaseException) -> str:

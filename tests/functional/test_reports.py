@@ -1,6 +1,7 @@
 """Agents and the tracker's store, with no bus in between: what is held after each report. On every database."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from hosts import Host, tell
 from pci_agent.agent.store import Machine
+from pci_agent.errors import StoreFailed
 from pci_agent.tracker import database
 from pci_agent.tracker.store import Store
 from pci_agent.wire.messages import Heartbeat, Report, Verdict, digest
@@ -265,6 +267,57 @@ def test_problems_and_unresolved_names_reach_the_tracker(store: Store, host: Hos
     assert [problem["address"] for problem in row["agent_status"]["problems"]] == ["0000:05:00.0"]
 
 
+def test_a_status_is_kept_though_the_report_that_brought_it_had_been_applied_before(store: Store, host: Host) -> None:
+    host.start()
+    host.agent.answered(tell(store, host.agent.next_message()))
+    assert tell(store, host.agent.next_message()).verdict is OK, "and its answer is lost"
+    host.agent.refuse_configuration(("bad",))
+    host.report(store)
+    assert [row["agent_status"]["config_errors"] for row in store.hypervisors()] == [["bad"]]
+
+
+def test_a_lost_database_gets_the_status_back_too(store: Store, engine: Engine, host: Host) -> None:
+    host.start()
+    host.agent.refuse_configuration(("bad",))
+    host.report(store)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM pci_devices"))
+        connection.execute(text("DELETE FROM compute_nodes"))
+    host.report(store)
+    assert [row["agent_status"]["config_errors"] for row in store.hypervisors()] == [["bad"]]
+
+
+def test_a_session_begins_with_the_digest_of_what_it_holds_whatever_the_one_before_had(
+    store: Store, host: Host
+) -> None:
+    host.start()
+    host.report(store)
+    host.stop()
+    with sqlite3.connect(host.state_dir / "agent.sqlite") as database:
+        database.execute("UPDATE session SET digest = ?", ("f" * 32,))  # as if an older version hashed otherwise
+    host.start()
+    host.agent.answered(tell(store, host.agent.next_message()))
+    assert tell(store, host.agent.next_message()).verdict is OK, "and its answer is lost"
+    host.restart()
+    assert host.report(store) == [HOLDS, OK], "no mistaking it for a restored copy"
+    assert holds_what_the_agent_has(store, host)
+
+
+def test_a_change_that_could_not_be_kept_is_found_again(store: Store, host: Host) -> None:
+    host.start()
+    host.report(store)
+    host.store._database.execute("PRAGMA busy_timeout = 1")
+    with sqlite3.connect(host.state_dir / "agent.sqlite") as other:
+        other.execute("BEGIN IMMEDIATE")
+        host.sysfs.set_numvfs(PF, [])
+        with pytest.raises(StoreFailed, match="locked"):
+            host.agent.look()
+        other.rollback()
+    assert host.agent.look().changed
+    host.report(store)
+    assert len(rows(store)) == 1
+
+
 def test_a_host_is_down_after_a_silence_and_up_after_a_heartbeat(store: Store, engine: Engine, host: Host) -> None:
     host.start()
     host.report(store)
@@ -278,9 +331,9 @@ def test_names_are_looked_up_as_they_are(store: Store, host: Host) -> None:
     host.start()
     host.report(store)
     first = store.devices()[0]
-    for name in (str(first["id"]), first["uuid"], first["dev_id"]):
+    for name in (str(first["id"]), first["uuid"], first["dev_id"], first["address"]):
         assert [row["id"] for row in store.devices(name=name)] == [first["id"]]
-    for name in ("999", "99999999999999999999", "٣", "", "pci_0000_99_00_0", "1 OR 1=1"):
+    for name in ("999", f"0{first['id']}", "99999999999999999999", "٣", "", "pci_0000_99_00_0", "1 OR 1=1"):
         assert store.devices(name=name) == []
 
 

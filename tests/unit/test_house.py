@@ -7,6 +7,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from oslo_config import generator
+from setuptools import find_packages
 from sqlalchemy import Engine
 
 from pci_agent.conf import agent_opts, tracker_opts
@@ -40,3 +41,8 @@ def test_a_unit_notifies_has_a_watchdog_and_starts_a_program_of_ours(unit: str) 
     assert "Restart=always" in text
     (program,) = re.findall(r"^ExecStart=/usr/bin/(\S+)", text, re.MULTILINE)
     assert f"    {program} = pci_agent.cmd." in (ROOT / "setup.cfg").read_text()
+
+
+def test_every_folder_with_code_is_packaged() -> None:
+    folders = {str(path.parent.relative_to(ROOT)) for path in (ROOT / "pci_agent").rglob("*.py")}
+    assert folders == {name.replace(".", "/") for name in find_packages(str(ROOT), include=["pci_agent*"])}

@@ -62,6 +62,10 @@ class TestInBothVersions:
         message = fault(two_hosts, f"{prefix}/os-pci/1?host=compute-1", 400, "badRequest")
         assert "Known here: hypervisor" in message
 
+    @pytest.mark.parametrize("path", ["os-pci/%00", "os-pci/1?hypervisor=%00", "os-hypervisors/%00", "servers/%00"])
+    def test_a_name_that_no_database_takes_is_refused(self, two_hosts: TestClient, prefix: str, path: str) -> None:
+        fault(two_hosts, f"{prefix}/{path}", 400, "badRequest")
+
     def test_hosts_are_listed_with_their_stats(self, two_hosts: TestClient, prefix: str) -> None:
         hypervisors = get(two_hosts, f"{prefix}/os-hypervisors")["hypervisors"]
         assert [(each["id"], each["hypervisor_hostname"]) for each in hypervisors] == [

@@ -62,7 +62,7 @@ def config(tmp_path: Path, sysfs: FakeSysfs) -> Path:
     file = tmp_path / "pci-agent.conf"
     file.write_text(
         f"[DEFAULT]\nhost = compute-1\ntransport_url = {NO_BROKER}\n"
-        f"[agent]\nstate_dir = {tmp_path}/state\nsysfs_root = {sysfs}\nlook_interval_s = 1\n"
+        f"[agent]\nrpc_timeout_s = 2\nstate_dir = {tmp_path}/state\nsysfs_root = {sysfs}\nlook_interval_s = 1\n"
         '[pci]\ndevice_spec = {"vendor_id": "8086"}\n'
     )
     return file
@@ -78,8 +78,9 @@ def systemd(tmp_path: Path, config: Path) -> Iterator[Systemd]:
 def test_it_is_ready_after_the_first_look_and_says_what_it_sees(systemd: Systemd) -> None:
     systemd.wait_for("READY=1")
     heard = systemd.heard()
-    assert heard[0].startswith("STATUS=3 of 3 PCI functions offered, 0 problems; tracker: ")
+    assert heard[0] == "STATUS=3 of 3 PCI functions offered, 0 problems; tracker: no tracker has answered yet"
     assert heard[1] == "READY=1"
+    systemd.wait_for("STATUS=3 of 3 PCI functions offered, 0 problems; tracker: no broker answers in 2 s")
 
 
 def test_it_feeds_the_watchdog(systemd: Systemd) -> None:
@@ -110,16 +111,50 @@ def test_sighup_reads_the_whitelist_again(systemd: Systemd, config: Path) -> Non
     systemd.wait_for("STATUS=2 of 3 PCI functions offered")
 
 
-@pytest.mark.parametrize("broken", ['device_spec = {"vendor": "8086"', "look_interval_s = soon", "no option at all"])
+@pytest.mark.parametrize(
+    "broken", ['device_spec = {"vendor": "8086"', "look_interval_s = soon", "no option at all", "\udce9"]
+)
 def test_sighup_keeps_the_last_good_configuration_where_the_new_one_is_bad(
     systemd: Systemd, config: Path, broken: str
 ) -> None:
     systemd.wait_for("READY=1")
-    config.write_text(config.read_text() + f"[agent]\n{broken}\n[pci]\n{broken}\n")
+    text = f"{config.read_text()}[agent]\n{broken}\n[pci]\n{broken}\n"
+    config.write_bytes(text.encode(errors="surrogateescape"))
     systemd.process.send_signal(signal.SIGHUP)
     systemd.wait_for("READY=1", times=2)
-    systemd.wait_for("STATUS=3 of 3 PCI functions offered", times=2)
+    systemd.wait_for("STATUS=3 of 3 PCI functions offered, 0 problems; configuration refused: ")
     assert "the one before stays in force" in systemd.log.read_text()
+
+
+def test_a_storm_of_signals_neither_stops_nor_deafens_it(systemd: Systemd) -> None:
+    systemd.wait_for("READY=1")
+    for _ in range(300):
+        systemd.process.send_signal(signal.SIGHUP)
+        time.sleep(0.0004)
+    reloads = sum(heard == "RELOADING=1" for heard in systemd.heard())
+    systemd.process.send_signal(signal.SIGHUP)
+    systemd.wait_for("RELOADING=1", times=reloads + 1)
+    assert systemd.stop() == 0
+
+
+def test_a_host_that_cannot_be_listed_is_not_told_as_it_was_before(
+    tmp_path: Path, systemd: Systemd, config: Path, sysfs: FakeSysfs
+) -> None:
+    systemd.wait_for("READY=1")
+    systemd.stop()
+    sysfs.entries.rename(tmp_path / "away")
+    again = tmp_path / "again"
+    again.mkdir()
+    blind = Systemd(again, str(PROGRAMS / "pci-agent"), "--config-file", str(config))
+    try:
+        blind.wait_for("READY=1")
+        time.sleep(4)
+        assert blind.heard()[0].endswith("1 problems; tracker: no tracker has answered yet")
+        assert not any("no broker answers" in heard for heard in blind.heard()), "nothing was told"
+        (tmp_path / "away").rename(sysfs.entries)
+        blind.wait_for("STATUS=3 of 3 PCI functions offered, 0 problems; tracker: no broker answers")
+    finally:
+        blind.close()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +164,9 @@ def test_sighup_keeps_the_last_good_configuration_where_the_new_one_is_bad(
         ("device_spec = {}", "it constrains nothing"),
         ("[agent]\nlook_interval_s = soon", "look_interval_s"),
         ("nonsense", "mend the file"),
+        ("[DEFAULT]\ntransport_url = rabit://x", "[DEFAULT] transport_url: Failed to load transport driver"),
+        ("[DEFAULT]\ntransport_url = nonsense", "[DEFAULT] transport_url: No scheme specified"),
+        ('device_spec = {"vendor_id": "8086", "pool": "a$b"}', "is written $$"),
     ],
 )
 def test_a_bad_configuration_at_start_is_told_and_ends_it_for_good(config: Path, line: str, told: str) -> None:

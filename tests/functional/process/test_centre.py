@@ -68,6 +68,39 @@ def test_a_database_of_another_schema_is_refused_with_the_cure(program: str, con
     assert "schema is empty, this version needs 0001: run pci-tracker-manage upgrade" in ran.stderr
 
 
+def test_a_tracker_with_no_broker_to_be_had_is_ready_and_heeds_signals(tmp_path: Path, config: Path) -> None:
+    config.write_text(config.read_text().replace("transport_url = ", "transport_url = rabbit://127.0.0.1:1/\n# "))
+    upgrade = [str(PROGRAMS / "pci-tracker-manage"), "upgrade", "--config-file", str(config)]
+    told = subprocess.run(upgrade, check=True, timeout=60, capture_output=True, text=True).stdout
+    assert told == "the schema is 0001, as this version needs it\n"
+    tracker = Systemd(tmp_path, str(PROGRAMS / "pci-tracker"), "--config-file", str(config))
+    try:
+        tracker.wait_for("READY=1")
+        assert tracker.stop() == 0
+    finally:
+        tracker.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "told"),
+    [
+        ("postgresql+psycopg://pci@127.0.0.1:1/pci", 1, "is the server running?"),
+        ("postgres://pci@127.0.0.1:1/pci", 78, "write postgresql+psycopg://"),
+        ("sqlite:////nonexistent/folder/tracker.sqlite", 78, "/nonexistent/folder is no directory"),
+    ],
+)
+@pytest.mark.parametrize("program", ["pci-tracker", "pci-api"])
+def test_a_database_that_may_come_back_is_another_exit_than_one_that_will_not(
+    program: str, config: Path, url: str, code: int, told: str
+) -> None:
+    config.write_text(config.read_text().replace("connection = ", f"connection = {url}\n# "))
+    ran = subprocess.run(
+        [PROGRAMS / program, "--config-file", config], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
+    assert told in ran.stderr
+
+
 def test_any_wsgi_server_may_serve_the_application(tmp_path: Path, config: Path) -> None:
     subprocess.run([PROGRAMS / "pci-tracker-manage", "upgrade", "--config-file", config], check=True, timeout=60)
     home = tmp_path / ".pci-tracker"

@@ -10,6 +10,7 @@ from pci_agent.errors import StoreRefused
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.wire.messages import Token
 
+ZERO = "0" * 32
 HERE = Machine("0123", "abcd")
 TRACKED = TrackedDevice(uuid="u1", identity="card", device=CARD, tags={"physical_network": None, "rack": "7"})
 
@@ -20,7 +21,7 @@ def token(session: str, generation: int = 1) -> Token:
 
 def test_what_was_committed_is_read_back_as_it_was(tmp_path: Path) -> None:
     with Store.opened(str(tmp_path), HERE) as store:
-        store.commit([TRACKED], token(store.begin_session().session))
+        store.commit([TRACKED], token(store.begin_session(ZERO).session))
     with Store.opened(str(tmp_path), HERE) as store:
         assert store.tracked() == {"card": TRACKED}
 
@@ -35,10 +36,10 @@ def test_the_agents_uuid_stays(tmp_path: Path) -> None:
 
 def test_each_start_is_a_session_that_knows_the_last_state_of_those_before(tmp_path: Path) -> None:
     with Store.opened(str(tmp_path), HERE) as store:
-        first = store.begin_session()
+        first = store.begin_session(ZERO)
         store.commit([TRACKED], token(first.session, 7))
     with Store.opened(str(tmp_path), HERE) as store:
-        second = store.begin_session()
+        second = store.begin_session(ZERO)
     assert first.lineage == ()
     assert second.lineage == (token(first.session, 7),)
     assert second.generation == 7
@@ -47,14 +48,14 @@ def test_each_start_is_a_session_that_knows_the_last_state_of_those_before(tmp_p
 
 def test_the_last_sixteen_sessions_travel_along(tmp_path: Path) -> None:
     with Store.opened(str(tmp_path), HERE) as store:
-        names = [store.begin_session().session for _ in range(20)]
-        assert [each.session for each in store.begin_session().lineage] == names[-16:]
+        names = [store.begin_session(ZERO).session for _ in range(20)]
+        assert [each.session for each in store.begin_session(ZERO).lineage] == names[-16:]
 
 
 def test_a_state_that_only_the_tracker_knew_ends_the_lineage(tmp_path: Path) -> None:
     with Store.opened(str(tmp_path), HERE) as store:
-        store.begin_session()
-        assert store.begin_session(inherited=[token("lost", 9)]).lineage[-1] == token("lost", 9)
+        store.begin_session(ZERO)
+        assert store.begin_session(ZERO, inherited=[token("lost", 9)]).lineage[-1] == token("lost", 9)
 
 
 def test_an_acknowledgement_is_kept_by_its_difference(tmp_path: Path) -> None:
@@ -80,11 +81,11 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 def test_a_store_found_on_another_machine_is_begun_anew(tmp_path: Path, there: Machine) -> None:
     with Store.opened(str(tmp_path), HERE) as store:
         ours = store.agent_uuid
-        store.commit([TRACKED], token(store.begin_session().session))
+        store.commit([TRACKED], token(store.begin_session(ZERO).session))
     with Store.opened(str(tmp_path), there) as store:
         assert store.agent_uuid != ours
         assert store.tracked() == {}
-        assert store.begin_session().lineage == ()
+        assert store.begin_session(ZERO).lineage == ()
 
 
 def test_what_one_start_could_not_read_of_the_machine_the_next_learns(tmp_path: Path) -> None:

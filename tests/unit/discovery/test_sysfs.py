@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 from pci_agent.discovery.sysfs import Problem, scan
@@ -165,6 +166,44 @@ def test_vfs_switched_on_with_no_link_to_be_seen_are_a_problem_beside_the_pf(sys
     assert by_address(sysfs)[PF].sriov_numvfs == 4
 
 
+def test_vfs_are_told_while_the_pf_still_counts_none(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF, "0000:04:10.4"])
+    (sysfs.place(PF) / "sriov_numvfs").write_text("0\n")
+    assert [device.vf_index for device in by_address(sysfs).values()] == [None, 0, 1]
+    assert causes(sysfs) == []
+
+
+def test_a_vf_that_its_pf_has_no_link_to_cannot_be_told_yet(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF, "0000:04:10.4"])
+    (sysfs.place(PF) / "virtfn1").unlink()
+    assert list(by_address(sysfs)) == [PF, VF]
+    assert ("0000:04:10.4", f"it is coming or going: none of the virtfn links of {PF} leads to it") in causes(sysfs)
+
+
+def test_more_vfs_than_the_hardware_offers_are_garbage(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF, totalvfs=7)
+    for text in ("8", "0" * 20 + "9" * 4000):
+        (sysfs.place(PF) / "sriov_numvfs").write_text(text)
+        assert [address for address, _ in causes(sysfs)] == [PF]
+
+
+def test_names_that_are_no_text_are_told_as_text(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF)
+    net = os.fsencode(sysfs.root) + b"/class/net"
+    home = os.fsencode(sysfs.place(PF)) + b"/net/eth\xff"
+    os.makedirs(home)
+    os.symlink(os.path.relpath(home, net), net + b"/eth\xff")
+    os.mkdir(os.fsencode(sysfs.entries) + b"/odd\xff")
+    assert by_address(sysfs)[PF].netdevs == (Netdev("eth\ufffd", None),)
+    assert causes(sysfs) == [("odd\ufffd", "its name is no PCI address")]
+
+
+def test_a_bridge_whose_name_cannot_be_read_gives_no_function_another_path(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF)
+    (sysfs.root / "devices/pci0000:00/firmware_node/path").mkdir(parents=True)
+    assert [address for address, _ in causes(sysfs)] == [PF]
+
+
 def test_a_vf_whose_pf_is_unreadable_is_a_vf(sysfs: FakeSysfs) -> None:
     sysfs.add_pf(PF, vfs=[VF], numa_node=1)
     (sysfs.place(PF) / "sriov_numvfs").write_text("several\n")
@@ -183,7 +222,7 @@ def test_a_plain_directory_is_a_problem_beside_its_device(sysfs: FakeSysfs) -> N
 def test_a_host_without_the_directory_is_not_a_host_without_devices(tmp_path: Path) -> None:
     seen = scan(str(tmp_path))
     assert not seen.complete
-    assert seen.problems == (Problem(None, "bus/pci/devices: no such file or directory"),)
+    assert seen.problems == (Problem(None, f"{tmp_path}/bus/pci/devices: no such file or directory"),)
 
 
 def test_this_machine_scans_without_a_problem() -> None:

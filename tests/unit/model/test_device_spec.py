@@ -50,6 +50,10 @@ def test_an_entry_that_constrains_nothing_is_refused(value: str) -> None:
     ]
 
 
+def test_parts_of_an_address_are_tags_like_any_other() -> None:
+    assert parse(['{"vendor_id": "8086", "slot": "upper"}']).entries[0].tags == {"slot": "upper"}
+
+
 def test_everything_can_be_offered_by_saying_so() -> None:
     assert len(parse(['{"address": "*:*:*.*"}']).entries) == 1
 
@@ -86,6 +90,10 @@ def test_a_slip_of_the_pen_is_refused_with_the_right_spelling(key: str, meant: s
         ('{"address": "0*:0a:00.0"}', "address"),
         ('{"address": 5}', "address"),
         ('{"address": {"bus": "("}}', "address"),
+        ('{"address": {"bus": "(?u)0a"}}', "address"),
+        ('{"vendor_id": "8086", "allow_host_use": true}', "allow_host_use"),
+        ('{"vendor_id": "8086", "Dev_Type": "1"}', "Dev_Type"),
+        ('{"vendor_id": "8086", "rack": "\\ud800"}', None),
         ('{"address": {"bus": 4}}', "address"),
         ('{"address": {"func": "0"}}', "address"),
         ('{"devname": "eth0", "address": "0000:04:00.0"}', "devname"),
@@ -98,7 +106,7 @@ def test_a_slip_of_the_pen_is_refused_with_the_right_spelling(key: str, meant: s
         ('{"vendor_id": "8086", "vendor_id": "8087"}', "vendor_id"),
     ],
 )
-def test_what_cannot_be_used_is_refused_by_its_key(value: str, key: str) -> None:
+def test_what_cannot_be_used_is_refused_by_its_key(value: str, key: str | None) -> None:
     assert [refusal.key for refusal in refusals(value)] == [key]
 
 

@@ -5,7 +5,7 @@ from machines import CARD, EVERYTHING, PF, VF0, VF1, vf
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
 from pci_agent.model.device_spec import parse
-from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile
+from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
 
 ALL = parse(['{"address": "*:*:*.*"}'])
 Tracked = dict[str, TrackedDevice]
@@ -13,8 +13,9 @@ Tracked = dict[str, TrackedDevice]
 
 def look(tracked: Tracked, *devices: Device, whitelist: str = "", unreadable: tuple[PciAddress, ...] = ()) -> Change:
     numbers = count(len(tracked))
-    seen = offered(devices, parse([whitelist]) if whitelist else ALL, tracked)
-    return reconcile(tracked, seen, unreadable=unreadable, new_uuid=lambda: f"uuid-{next(numbers)}")
+    seen = offered(devices, parse([whitelist]) if whitelist else ALL)
+    missed = untold(devices, frozenset(unreadable))
+    return reconcile(tracked, seen, untold=missed, new_uuid=lambda: f"uuid-{next(numbers)}")
 
 
 def tracked_after(*looks: tuple[Device, ...]) -> Tracked:
@@ -91,12 +92,18 @@ def test_what_could_not_be_read_is_left_as_it_was() -> None:
     assert not look(tracked_after(EVERYTHING), PF, VF0, VF1, unreadable=(CARD.address,))
 
 
-def test_a_vf_keeps_its_uuid_while_its_pf_cannot_be_read() -> None:
-    orphan = replace(VF0, vf_index=None)
-    change = look(tracked_after(EVERYTHING), orphan, VF1, CARD, unreadable=(PF.address,))
-    assert [item.device for item in change.updated] == [orphan]
-    assert not change.added
-    assert not change.removed
+def test_the_vfs_of_a_pf_that_cannot_be_read_are_left_as_they_were() -> None:
+    orphan = replace(VF0, vf_index=None, numa_node=1)
+    assert not look(tracked_after(EVERYTHING), orphan, VF1, CARD, unreadable=(PF.address,))
+    by_name = '{"devname": "enp4s0f0"}'
+    tracked = apply({}, look({}, PF, VF0, whitelist=by_name))
+    assert not look(tracked, orphan, whitelist=by_name, unreadable=(PF.address,))
+
+
+def test_a_new_vf_waits_until_its_pf_can_be_read() -> None:
+    tracked = tracked_after((PF,))
+    assert not look(tracked, VF0, unreadable=(PF.address,))
+    assert [item.device for item in look(tracked, PF, VF0).added] == [VF0]
 
 
 def test_two_functions_that_cannot_be_told_apart_are_two_devices() -> None:
