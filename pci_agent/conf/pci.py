@@ -32,8 +32,8 @@ physical_network: devices that differ in a tag are different to who asks for one
 To offer everything that a host has, say so: {"address": "*:*:*.*"}
 """,
         sample_default=[
+            '{"devname": "enp5s0f0", "product_id": "1520", "physical_network": "physnet2"}',
             '{"vendor_id": "8086", "product_id": "1520", "physical_network": "physnet1"}',
-            '{"devname": "enp5s0f0", "physical_network": "physnet2"}',
         ],
     ),
 ]
