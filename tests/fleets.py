@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ class Fleet:
 
     broker: RabbitMQ
     client: TestClient
-    guests: list[Lab] = field(default_factory=list)
+    agents: list[tuple[Lab, str]] = field(default_factory=list)
 
     def devices(self, host: str) -> dict[str, dict[str, Any]]:
         """What REST shows of a host, by address."""
@@ -55,14 +54,14 @@ class Fleet:
             *(f"device_spec = {spec}" for spec in specs or ('{"vendor_id": "8086", "address": {"bus": "[24]."}}',)),
         ]
         text = "\n".join(lines)
-        lab.run(f"cat > /etc/pci-agent.conf <<'END'\n{text}\nEND")
-        lab.run("setsid pci-agent --config-file /etc/pci-agent.conf >/var/log/pci-agent.log 2>&1 & echo $! >/run/agent")
-        self.guests.append(lab)
+        lab.run(f"cat > /etc/{host}.conf <<'END'\n{text}\nEND")
+        lab.run(f"setsid pci-agent --config-file /etc/{host}.conf >/var/log/{host}.log 2>&1 & echo $! >/run/{host}.pid")
+        self.agents.append((lab, host))
 
-    def stop_agent(self, lab: Lab) -> None:
+    def stop_agent(self, lab: Lab, host: str = "lab") -> None:
         """Stop it, and wait until it has ended."""
-        lab.try_run("kill $(cat /run/agent); while kill -0 $(cat /run/agent); do sleep 0.1; done; rm /run/agent")
-        self.guests.remove(lab)
+        lab.try_run(f"pid=$(cat /run/{host}.pid); kill $pid; while kill -0 $pid; do sleep 0.1; done")
+        self.agents.remove((lab, host))
 
 
 HARDWARE = Hardware(pf=2, vfs=4, nvme=True, nodes=2)
@@ -91,16 +90,16 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
-@pytest.fixture
-def fleet(rabbitmq: RabbitMQ, tmp_path: Path) -> Iterator[Fleet]:
+@pytest.fixture(scope="module")
+def fleet(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A tracker on the host; agents that a test started in guests are stopped at its end."""
-    engine = database.connect(f"sqlite:///{tmp_path}/tracker.sqlite")
+    engine = database.connect(f"sqlite:///{tmp_path_factory.mktemp('fleet')}/tracker.sqlite")
     database.upgrade(engine)
     store = Store(engine, host_down_s=75)
     with ExitStack() as stack:
         stack.enter_context(tracker(rabbitmq.url, Endpoint(store)))
         made = Fleet(rabbitmq, rest(store))
         yield made
-        for guest in list(made.guests):
-            made.stop_agent(guest)
+        for guest, host in list(made.agents):
+            made.stop_agent(guest, host)
     engine.dispose()

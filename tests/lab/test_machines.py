@@ -28,7 +28,7 @@ def test_two_labs_run_side_by_side_and_a_reboot_moves_addresses_but_not_devices(
         fleet.start_agent(other, *cards, host="other")
         fleet.wait_until("other", lambda seen: len(seen) == 3, "a PF and its 2 VFs")
         before = fleet.devices("other")
-        fleet.stop_agent(other)
+        fleet.stop_agent(other, "other")
         boot = other.run("cat /proc/sys/kernel/random/boot_id")
         other.reboot(card_below=True)
         assert other.run("cat /proc/sys/kernel/random/boot_id") != boot
@@ -37,4 +37,5 @@ def test_two_labs_run_side_by_side_and_a_reboot_moves_addresses_but_not_devices(
         after = fleet.devices("other")
         assert [device["uuid"] for device in after.values()] == [device["uuid"] for device in before.values()]
         assert [device["id"] for device in after.values()] == [device["id"] for device in before.values()]
+        fleet.stop_agent(other, "other")
     assert lab.run("echo here") == "here\n", "ending one lab leaves the other"
