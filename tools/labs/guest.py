@@ -41,6 +41,9 @@ class Lab:
         if folder.exists():
             raise LabError(f"there is a lab in {folder} already: tools/lab down ends it, --name makes another")
         build = recipe.find()
+        ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if build.python != ours:
+            raise LabError(f"the guest has Python {build.python} and .venv {ours}: make .venv with the same one")
         folder.mkdir(parents=True)
         lab = cls(folder)
         try:
@@ -96,7 +99,8 @@ class Lab:
 
     def _ready(self, process: subprocess.Popen[bytes]) -> bool:
         if process.poll() is not None:
-            raise LabError(f"QEMU ended with {process.returncode}:\n{_tail(self.folder / 'qemu.log')}")
+            said = _tail(self.folder / "qemu.log") or _tail(self.console)
+            raise LabError(f"the guest didn't come up, QEMU ended with {process.returncode}:\n{said}")
         lines = _tail(self.console).splitlines()
         if any("FAILED" in line or "Kernel panic" in line for line in lines):
             raise LabError(f"the guest didn't come up; {self.console} ends:\n{_tail(self.console)}")

@@ -40,11 +40,12 @@ class LabError(Exception):
 
 @dataclass(frozen=True)
 class Build:
-    """What the guest boots."""
+    """What the guest boots, and which Python it has, as in "3.11"."""
 
     kernel: Path
     initrd: Path
     image: Path
+    python: str
 
 
 def find() -> Build:
@@ -96,7 +97,10 @@ def _folder() -> Path:
 
 
 def _built(folder: Path) -> Build | None:
-    return Build(folder / "vmlinux", folder / "initrd", folder / "image") if folder.is_dir() else None
+    if not folder.is_dir():
+        return None
+    python = (folder / "python").read_text()
+    return Build(folder / "vmlinux", folder / "initrd", folder / "image", python)
 
 
 def _run(*command: str | Path, cwd: Path | None = None, stdin: str | None = None) -> str:
@@ -216,6 +220,7 @@ PYTHONPATH=/project:/site exec python3 -c 'import sys; from pci_agent.cmd.{modul
 
 def _image(work: Path) -> None:
     root, image = work / "root", work / "image"
+    (work / "python").write_text(os.readlink(root / "usr/bin/python3").removeprefix("python"))
     shutil.copytree(work / "modules/lib/modules", root / "usr/lib/modules", dirs_exist_ok=True)
     shutil.copy2(HERE / "in_guest/lab-init", root / "lab-init")
     (root / "lab-init").chmod(0o755)
