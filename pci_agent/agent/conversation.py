@@ -14,6 +14,7 @@ One message is in flight at a time. A message that got no answer is forgotten: t
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pci_agent.wire.messages import (
     AgentStatus,
@@ -115,31 +116,26 @@ class Conversation:
         self._sent = (message, self._snapshot.state)
         return message
 
-    def _heartbeat(self, status: AgentStatus | None) -> Heartbeat:
+    def _who(self, status: AgentStatus | None) -> dict[str, Any]:
         who = self._speaker
-        return Heartbeat(
-            agent_uuid=who.agent_uuid,
-            host=who.host,
-            session=who.session,
-            lineage=who.lineage,
-            status=status,
-            token=self._acknowledged_token,
-        )
+        return {
+            "agent_uuid": who.agent_uuid,
+            "host": who.host,
+            "session": who.session,
+            "lineage": who.lineage,
+            "status": status,
+        }
+
+    def _heartbeat(self, status: AgentStatus | None) -> Heartbeat:
+        return Heartbeat(**self._who(status), token=self._acknowledged_token)
 
     def _report(self, status: AgentStatus | None) -> Report:
-        who, now = self._speaker, self._snapshot
+        now = self._snapshot
         full = self._full_over is not None or self._acknowledged is None
-        before: Mapping[str, str] = {}
-        over = self._full_over[0] if self._full_over is not None else self._acknowledged_token
-        if not full and self._acknowledged is not None:
-            before = self._acknowledged.hashes
+        before: Mapping[str, str] = {} if full or self._acknowledged is None else self._acknowledged.hashes
         return Report(
-            agent_uuid=who.agent_uuid,
-            host=who.host,
-            session=who.session,
-            lineage=who.lineage,
-            status=status,
-            over=over,
+            **self._who(status),
+            over=self._full_over[0] if self._full_over is not None else self._acknowledged_token,
             token=now.token,
             full=full,
             devices=tuple(record for uuid, record in now.records.items() if before.get(uuid) != record.hash),

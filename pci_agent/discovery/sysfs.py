@@ -120,6 +120,7 @@ class _Look:
         self._bridges: dict[str, str] = {}
 
     def scan(self) -> Scan:
+        """Read every function once."""
         addresses = self._addresses()
         netdevs = netdevs_of(self._root, self._note)
         vdpa = vdpa_devices(self._root, self._note)

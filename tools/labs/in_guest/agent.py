@@ -11,7 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
+
+_UNTIL_THE_HOST_COMES_S = 0.05  # a port that nobody has open reads as empty, at once
 
 
 def run(command: str, timeout: float) -> dict[str, Any]:
@@ -38,7 +41,11 @@ def main(port: str) -> None:
     with open(port, "r+b", buffering=0) as channel:
         pending = b""
         while True:
-            pending += channel.read(65536) or b""
+            data = channel.read(65536)
+            if not data:
+                time.sleep(_UNTIL_THE_HOST_COMES_S)
+                continue
+            pending += data
             line, newline, rest = pending.partition(b"\n")
             if newline:
                 pending = rest
