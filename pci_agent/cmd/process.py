@@ -74,6 +74,8 @@ def _refusal(error: Exception, arguments: Sequence[str]) -> Refusal:
 
 def set_up_logging(conf: cfg.ConfigOpts, project: str) -> None:
     """Log as the configuration says; to stderr unless it names a file."""
+    if not (conf.log_file or conf.log_dir or conf.use_journal):
+        conf.set_default("use_stderr", default=True)  # stdout is for answers
     log.setup(conf, project)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 

@@ -23,6 +23,7 @@ def run_once(state: Path, *arguments: str) -> list[list[str]]:
     command = [RUN, "--once", "--port", str(free_port()), "--state-dir", str(state), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stderr
+    assert all(line[:1] in ("+", "|", "") for line in ran.stdout.splitlines()), "nothing but the table"
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in ran.stdout.splitlines() if "|" in line]
 
 
