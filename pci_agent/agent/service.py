@@ -19,8 +19,9 @@ from pci_agent.agent.store import Store
 from pci_agent.discovery import sysfs
 from pci_agent.discovery.sysfs import Scan
 from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
+from pci_agent.model.names import Remembered, names_of, remember
 from pci_agent.model.stats import pools
-from pci_agent.model.whitelist import Whitelist
+from pci_agent.model.whitelist import Names, Whitelist
 from pci_agent.wire.messages import AgentStatus, Answer, DeviceRecord, Heartbeat, ProblemRecord, Report, Token, digest
 
 LOG = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Agent:
         self._sysfs_root = sysfs_root
         self._lock = threading.RLock()
         self._scan: Scan | None = None
+        self._names: Names = {}
         self._changed: Callable[[], None] = lambda: None
         self._status = AgentStatus(counter=0, agent_version=__version__)
 
@@ -69,6 +71,7 @@ class Agent:
         with self._lock:
             self._changed = changed
             self._tracked: Mapping[str, TrackedDevice] = self._store.tracked()
+            self._remembered: Remembered = self._store.remembered()
             self._records = {item.uuid: record_of(item) for item in self._tracked.values() if item.present}
             self._acknowledged = self._store.acknowledged()
             self._begin()
@@ -89,20 +92,28 @@ class Agent:
         """Look at the host and keep what changed. Where sysfs can't be listed, nothing is concluded."""
         with self._lock:
             seen = sysfs.scan(self._sysfs_root, self._scan)
-            change = self._decide(seen)
-            if change:
-                self._commit(change)
-            self._scan = seen if seen.complete else self._scan
+            change = Change()
+            if seen.complete and not (self._scan is not None and _same(self._scan, seen)):
+                self._learn_names(seen)
+                change = self._decide(seen)
+                if change:
+                    self._commit(change)
+                self._scan = seen
             self._say_how_it_fares(seen)
             present = len(self._records)
         return Looked(len(seen.devices), present, len(seen.problems), changed=bool(change), complete=seen.complete)
 
+    def _learn_names(self, seen: Scan) -> None:
+        remembered = remember(seen.devices, self._remembered)
+        if remembered != self._remembered:
+            self._store.remember(remembered)
+            self._remembered = remembered
+        self._names = names_of(seen.devices, remembered)
+
     def _decide(self, seen: Scan) -> Change:
-        if not seen.complete or (self._scan is not None and _same(self._scan, seen)):
-            return Change()
         return reconcile(
             self._tracked,
-            offered(seen.devices, self._whitelist),
+            offered(seen.devices, self._whitelist, self._names),
             untold=untold(seen.devices, seen.unreadable),
             new_uuid=lambda: str(uuid4()),
         )
@@ -135,7 +146,7 @@ class Agent:
     def _say_how_it_fares(self, seen: Scan) -> None:
         self._set_status(
             problems=tuple(ProblemRecord(address=problem.address, cause=problem.cause) for problem in seen.problems),
-            unresolved_devnames=self._whitelist.unresolved_devnames(seen.devices),
+            unresolved_devnames=self._whitelist.unresolved_devnames(self._names),
         )
 
     def _set_status(self, **news: tuple[object, ...]) -> None:

@@ -22,8 +22,8 @@ from pci_agent.errors import StoreFailed, StoreRefused
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.wire.messages import Token
 
-_SCHEMA = 1
-_TABLES = """
+_CHANGES = (
+    """
 CREATE TABLE agent (agent_uuid TEXT NOT NULL, machine_id TEXT, product_uuid TEXT);
 CREATE TABLE session (
     number INTEGER PRIMARY KEY, session TEXT NOT NULL UNIQUE, generation INTEGER NOT NULL, digest TEXT NOT NULL
@@ -31,7 +31,11 @@ CREATE TABLE session (
 CREATE TABLE device (identity TEXT PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, tracked TEXT NOT NULL);
 CREATE TABLE acknowledged (session TEXT NOT NULL, generation INTEGER NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE acknowledged_device (uuid TEXT PRIMARY KEY, hash TEXT NOT NULL);
-"""
+""",
+    "CREATE TABLE netdev (name TEXT PRIMARY KEY, identity TEXT NOT NULL, boot_id TEXT NOT NULL);",
+)
+"""How the schema came about, oldest first; never edit one that is out, add another."""
+
 _LINEAGE = 16
 _TRACKED = TypeAdapter(TrackedDevice)
 
@@ -44,17 +48,18 @@ class Machine:
     Attributes:
         machine_id: /etc/machine-id
         product_uuid: /sys/class/dmi/id/product_uuid, which only root reads
+        boot_id: /proc/sys/kernel/random/boot_id, which tells one boot from another
     """
 
     machine_id: str | None
     product_uuid: str | None
+    boot_id: str | None = None
 
     @classmethod
     def read(cls, root: str = "/") -> Self:
         """Read both below *root*."""
-        return cls(
-            _line(os.path.join(root, "etc/machine-id")), _line(os.path.join(root, "sys/class/dmi/id/product_uuid"))
-        )
+        files = ("etc/machine-id", "sys/class/dmi/id/product_uuid", "proc/sys/kernel/random/boot_id")
+        return cls(*(_line(os.path.join(root, file)) for file in files))
 
     def differs_from(self, other: "Machine") -> bool:
         """True where both know one of the two, and it isn't the same."""
@@ -74,8 +79,9 @@ class Session:
 class Store:
     """The state directory of one agent. Made by *opened*, which closes it again."""
 
-    def __init__(self, database: sqlite3.Connection, agent_uuid: str) -> None:
+    def __init__(self, database: sqlite3.Connection, agent_uuid: str, boot_id: str) -> None:
         self._database = database
+        self._boot_id = boot_id
         self.agent_uuid = agent_uuid
 
     @classmethod
@@ -97,7 +103,7 @@ class Store:
             path = os.path.join(directory, "agent.sqlite")
             database, agent_uuid = _open(path, machine)
             try:
-                yield cls(database, agent_uuid)
+                yield cls(database, agent_uuid, machine.boot_id or "")
             finally:
                 database.close()
         finally:
@@ -164,6 +170,20 @@ class Store:
                 (token.generation, token.digest, token.session),
             )
 
+    def remembered(self) -> dict[str, str]:
+        """Read who bore which netdev name last in this boot: identities by name."""
+        rows = self._database.execute("SELECT name, identity FROM netdev WHERE boot_id = ?", (self._boot_id,))
+        return dict(rows.fetchall())
+
+    def remember(self, names: Mapping[str, str]) -> None:
+        """Keep who bears which netdev name; what was kept in another boot goes."""
+        with self._writing() as database:
+            database.execute("DELETE FROM netdev")
+            database.executemany(
+                "INSERT INTO netdev (name, identity, boot_id) VALUES (?, ?, ?)",
+                [(name, bearer, self._boot_id) for name, bearer in names.items()],
+            )
+
     def acknowledged(self) -> State | None:
         """Read the last state that a tracker acknowledged; None before the first."""
         row = self._database.execute("SELECT session, generation, digest FROM acknowledged").fetchone()
@@ -224,10 +244,10 @@ def _connect(path: str) -> sqlite3.Connection:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > _SCHEMA:
-        raise StoreRefused(f"{path}: written by a later pci-agent (schema {version}, this one reads {_SCHEMA})")
-    if version == 0:
-        database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
+    if version > len(_CHANGES):
+        raise StoreRefused(f"{path}: written by a later pci-agent (schema {version}, this one reads {len(_CHANGES)})")
+    for number, change in enumerate(_CHANGES[version:], version + 1):
+        database.executescript(f"BEGIN; {change} PRAGMA user_version = {number}; COMMIT;")
     return database
 
 
@@ -239,7 +259,7 @@ def _claim_for(database: sqlite3.Connection, machine: Machine) -> str:
         return str(row[0])
     agent_uuid = str(uuid4())
     with database:
-        for table in ("agent", "session", "device", "acknowledged", "acknowledged_device"):
+        for table in ("agent", "session", "device", "acknowledged", "acknowledged_device", "netdev"):
             database.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand above
         database.execute(
             "INSERT INTO agent (agent_uuid, machine_id, product_uuid) VALUES (?, ?, ?)",

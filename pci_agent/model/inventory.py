@@ -1,7 +1,7 @@
 """
 What a host tracks, and how a look at the host changes it.
 
-A device is known by its uuid, made once, and found again by its identity (device.py), whatever its address.
+A device is known by its uuid, made once, and found again by its identity (device.py, names.py), whatever its address.
 A device that leaves is kept as not present, so that it gets its uuid back when it returns. What can't be
 told in this look is left as it was: a bad read is neither a removal nor another device.
 """
@@ -10,9 +10,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pci_agent.model.address import PciAddress
-from pci_agent.model.device import Device, identity
+from pci_agent.model.device import Device
+from pci_agent.model.names import identities
 from pci_agent.model.state import Status
-from pci_agent.model.whitelist import Tags, Whitelist
+from pci_agent.model.whitelist import Names, Tags, Whitelist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,26 +80,22 @@ def untold(devices: Iterable[Device], unreadable: frozenset[PciAddress]) -> froz
     return unreadable | {device.address for device in devices if device.parent_addr in unreadable}
 
 
-def offered(devices: Iterable[Device], whitelist: Whitelist) -> list[Offered]:
+def offered(devices: Iterable[Device], whitelist: Whitelist, names: Names) -> list[Offered]:
     """
     Keep the functions that the whitelist offers, each with its identity.
 
     Args:
         devices: every function of the host, unlisted ones too, for a VF's PF may be one of them
         whitelist: what decides
+        names: which netdev names count for which address
     """
-    by_address = {device.address: device for device in devices}
-    found: dict[str, Offered] = {}
-    for device in by_address.values():
-        parent = by_address.get(device.parent_addr) if device.parent_addr is not None else None
-        entry = whitelist.match(device, parent)
-        if entry is None or entry.exclude:
-            continue
-        name = identity(device, parent)
-        if name in found:
-            name = f"{name} at {device.address}"
-        found[name] = Offered(name, device, entry.tags)
-    return list(found.values())
+    known = identities(devices)
+    found = []
+    for device in devices:
+        entry = whitelist.match(device, names)
+        if entry is not None and not entry.exclude:
+            found.append(Offered(known[device.address], device, entry.tags))
+    return found
 
 
 def reconcile(

@@ -3,17 +3,20 @@ Which devices are offered, and under which tags: an ordered list of entries, the
 
 Matching sees values only and reads nothing. An entry whose address is fully given, or which names a netdev,
 takes the VFs of that PF along; its other conditions are then tested on the VF itself. An address with a
-wildcard never does. What an entry may look like in a file is device_spec.py's part.
+wildcard never does. A netdev's name counts for whoever bears it, or bore it last (names.py). What an entry may
+look like in a file is device_spec.py's part.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
 
 Tags = Mapping[str, str | None]
+Names = Mapping[PciAddress, Collection[str]]
+"""Which netdev names count for which address; an address without any may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,13 @@ class Entry:
     exclude: bool = False
     tags: Tags = field(default_factory=dict)
 
-    def failed_condition(self, device: Device, parent: Device | None) -> str | None:
+    def failed_condition(self, device: Device, names: Names) -> str | None:
         """
         Name the first condition that the device doesn't meet.
 
         Args:
             device: the function to test
-            parent: its PF, for a VF; None where there is none or it can't be read
+            names: which names count for it and for its PF
 
         Returns:
             The key of the condition (``vendor_id``, ``product_id``, ``address``, ``devname``), or None
@@ -116,9 +119,14 @@ class Entry:
             return "product_id"
         if self.address is not None and not self._covers(self.address, device):
             return "address"
-        if self.devname is not None and not (_bears(device, self.devname) or _bears(parent, self.devname)):
+        if self.devname is not None and not self._is_named(device, names):
             return "devname"
         return None
+
+    def _is_named(self, device: Device, names: Names) -> bool:
+        if self.devname in names.get(device.address, ()):
+            return True
+        return device.parent_addr is not None and self.devname in names.get(device.parent_addr, ())
 
     @staticmethod
     def _covers(address: AddressGlob | AddressRegex, device: Device) -> bool:
@@ -127,17 +135,13 @@ class Entry:
         return device.parent_addr is not None and address.exact == device.parent_addr
 
 
-def _bears(device: Device | None, devname: str) -> bool:
-    return device is not None and any(netdev.name == devname for netdev in device.netdevs)
-
-
 @dataclass(frozen=True, slots=True)
 class Whitelist:
     """The entries in the order of the configuration. An empty whitelist offers nothing."""
 
     entries: tuple[Entry, ...] = ()
 
-    def match(self, device: Device, parent: Device | None = None) -> Entry | None:
+    def match(self, device: Device, names: Names) -> Entry | None:
         """
         Find the entry that decides about a device.
 
@@ -145,12 +149,12 @@ class Whitelist:
             The first entry whose conditions the device meets, an excluding one too; None where none does.
         """
         for entry in self.entries:
-            if entry.failed_condition(device, parent) is None:
+            if entry.failed_condition(device, names) is None:
                 return entry
         return None
 
-    def unresolved_devnames(self, devices: Sequence[Device]) -> tuple[str, ...]:
-        """Name the netdevs that entries ask for and no device bears, in the entries' order."""
-        borne = {netdev.name for device in devices for netdev in device.netdevs}
+    def unresolved_devnames(self, names: Names) -> tuple[str, ...]:
+        """Name the netdevs that entries ask for and that count for no device, in the entries' order."""
+        borne = {name for each in names.values() for name in each}
         wanted = dict.fromkeys(entry.devname for entry in self.entries if entry.devname is not None)
         return tuple(name for name in wanted if name not in borne)

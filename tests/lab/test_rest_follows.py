@@ -132,14 +132,13 @@ def test_vfs_show_long_before_the_next_look(lab: Lab, fleet: Fleet) -> None:
         lab.run(f"echo 4 > {BUS}/{PF0}/sriov_numvfs; udevadm settle")
 
 
-@pytest.mark.xfail(strict=True, reason="the agent doesn't remember yet who bore a name before it was bound to vfio-pci")
 def test_a_vf_listed_by_devname_stays_listed_while_vfio_pci_has_it(lab: Lab, fleet: Fleet) -> None:
     fleet.start_agent(lab, '{"devname": "ens1v0"}', host="by-name")
     fleet.wait_until("by-name", lambda seen: list(seen) == [VF], "the VF")
     bind(lab, VF, "vfio-pci")
     try:
-        time.sleep(4)
-        assert list(fleet.devices("by-name")) == [VF]
+        fleet.wait_until("by-name", lambda seen: seen[VF]["extra_info"].get("driver") == "vfio-pci", "vfio-pci")
+        assert "netdevs" not in fleet.devices("by-name")[VF]["extra_info"]
     finally:
         fleet.stop_agent(lab, "by-name")
         bind(lab, VF, "igbvf")

@@ -1,4 +1,5 @@
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,24 @@ def test_an_acknowledgement_is_kept_by_its_difference(tmp_path: Path) -> None:
         store.acknowledge(second, first.hashes)
     with Store.opened(str(tmp_path), HERE) as store:
         assert store.acknowledged() == second
+
+
+def test_names_are_remembered_within_a_boot(tmp_path: Path) -> None:
+    for boot, expected in (("1", {}), ("1", {"eth0": "card"}), ("2", {}), ("1", {"eth0": "card"})):
+        with Store.opened(str(tmp_path), replace(HERE, boot_id=boot)) as store:
+            assert store.remembered() == expected
+            if not expected and boot == "1":
+                store.remember({"eth0": "card"})
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        ours = store.agent_uuid
+    with sqlite3.connect(tmp_path / "agent.sqlite") as database:
+        database.execute("DROP TABLE netdev")
+        database.execute("PRAGMA user_version = 1")
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert (store.agent_uuid, store.remembered()) == (ours, {})
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_uuids_stay_while_vfs_come_go_and_change_drivers(machines: dict[str, Sca
     uuids: dict[str, str] = {}
     numbers = iter(range(1000))
     for step in (*STEPS, *reversed(STEPS)):
-        seen = offered(machines[step].devices, ALL)
+        seen = offered(machines[step].devices, ALL, {})
         change = reconcile(tracked, seen, untold=frozenset(), new_uuid=lambda: f"uuid-{next(numbers)}")
         tracked = apply(tracked, change)
         for item in tracked.values():

@@ -6,6 +6,7 @@ from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
 from pci_agent.model.device_spec import parse
 from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
+from pci_agent.model.names import names_of, remember
 
 ALL = parse(['{"address": "*:*:*.*"}'])
 Tracked = dict[str, TrackedDevice]
@@ -13,7 +14,8 @@ Tracked = dict[str, TrackedDevice]
 
 def look(tracked: Tracked, *devices: Device, whitelist: str = "", unreadable: tuple[PciAddress, ...] = ()) -> Change:
     numbers = count(len(tracked))
-    seen = offered(devices, parse([whitelist]) if whitelist else ALL)
+    names = names_of(devices, remember(devices, {}))
+    seen = offered(devices, parse([whitelist]) if whitelist else ALL, names)
     missed = untold(devices, frozenset(unreadable))
     return reconcile(tracked, seen, untold=missed, new_uuid=lambda: f"uuid-{next(numbers)}")
 

@@ -5,16 +5,14 @@ import pytest
 from machines import CARD, EVERYTHING, PF, VF0, VF1
 from pci_agent.model.device import Device
 from pci_agent.model.device_spec import parse
+from pci_agent.model.names import names_of, remember
 
 
 def matched(*values: str) -> list[Device]:
-    whitelist = parse(values)
-    parents = {PF.address: PF}
-    return [
-        device
-        for device in EVERYTHING
-        if whitelist.match(device, parents.get(device.parent_addr) if device.parent_addr else None)
-    ]
+    return [device for device in EVERYTHING if parse(values).match(device, NAMES)]
+
+
+NAMES = names_of(EVERYTHING, remember(EVERYTHING, {}))
 
 
 def test_an_empty_whitelist_offers_nothing() -> None:
@@ -82,33 +80,33 @@ def test_the_first_entry_that_matches_decides() -> None:
             '{"address": "*:*:*.*"}',
         ]
     )
-    numbers = [entry.number for device in EVERYTHING if (entry := whitelist.match(device))]
+    numbers = [entry.number for device in EVERYTHING if (entry := whitelist.match(device, NAMES))]
     assert numbers == [2, 2, 1, 3]
 
 
 def test_an_excluding_entry_decides_too() -> None:
-    entry = parse(['{"address": "0000:04:10.4", "exclude": true}', '{"vendor_id": "8086"}']).match(VF1)
+    entry = parse(['{"address": "0000:04:10.4", "exclude": true}', '{"vendor_id": "8086"}']).match(VF1, NAMES)
     assert entry is not None
     assert entry.exclude
 
 
 def test_a_vf_whose_pf_cannot_be_read_matches_by_its_pfs_address() -> None:
-    assert parse(['{"address": "0000:04:00.0"}']).match(VF0, None) is not None
+    assert parse(['{"address": "0000:04:00.0"}']).match(VF0, {}) is not None
 
 
 def test_an_entry_names_the_first_condition_that_failed() -> None:
     entry = parse(['{"vendor_id": "8086", "product_id": "1520", "devname": "eth9"}']).entries[0]
-    assert entry.failed_condition(CARD, None) == "vendor_id"
-    assert entry.failed_condition(PF, None) == "product_id"
-    assert entry.failed_condition(VF0, PF) == "devname"
+    assert entry.failed_condition(CARD, {}) == "vendor_id"
+    assert entry.failed_condition(PF, {}) == "product_id"
+    assert entry.failed_condition(VF0, NAMES) == "devname"
 
 
 def test_a_devname_that_no_device_bears_is_reported() -> None:
     whitelist = parse(['{"devname": "eth7"}', '{"devname": "enp4s0f0"}', '{"devname": "eth7"}'])
-    assert whitelist.unresolved_devnames(EVERYTHING) == ("eth7",)
+    assert whitelist.unresolved_devnames(NAMES) == ("eth7",)
 
 
 def test_a_domain_above_16_bits_matches() -> None:
     far = replace(CARD, address=replace(CARD.address, domain=0x10000))
-    assert parse(['{"address": "10000:81:00.0"}']).match(far) is not None
-    assert parse(['{"address": "0000:81:00.0"}']).match(far) is None
+    assert parse(['{"address": "10000:81:00.0"}']).match(far, {}) is not None
+    assert parse(['{"address": "0000:81:00.0"}']).match(far, {}) is None

@@ -1,0 +1,41 @@
+"""
+Which device a netdev's name means: whoever bears it now, else who bore it last in this boot and is still there.
+
+A device that is bound to vfio-pci, or whose netdev went into a namespace, bears no name. It is meant all the
+same: else giving it to a guest would take it off the whitelist. A reboot forgets, since names are given anew.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pci_agent.model.address import PciAddress
+from pci_agent.model.device import Device, identity
+
+Remembered = Mapping[str, str]
+"""Identity of the device that bears a name, or bore it last, by name."""
+
+
+def remember(devices: Iterable[Device], before: Remembered) -> dict[str, str]:
+    """Learn from a look who bears which name; who bears none keeps the one that nobody took over."""
+    known = identities(devices)
+    now = {netdev.name: known[device.address] for device in devices for netdev in device.netdevs}
+    return {**before, **now}
+
+
+def names_of(devices: Iterable[Device], remembered: Remembered) -> dict[PciAddress, frozenset[str]]:
+    """Tell which names count for which address, of those devices that are there."""
+    names: dict[str, set[str]] = {}
+    for name, bearer in remembered.items():
+        names.setdefault(bearer, set()).add(name)
+    known = identities(devices)
+    return {address: frozenset(names[each]) for address, each in known.items() if each in names}
+
+
+def identities(devices: Iterable[Device]) -> dict[PciAddress, str]:
+    """Tell what each device is, with its PF at hand; two that can't be told apart are told by address."""
+    by_address = {device.address: device for device in devices}
+    found: dict[str, PciAddress] = {}
+    for device in by_address.values():
+        parent = by_address.get(device.parent_addr) if device.parent_addr is not None else None
+        name = identity(device, parent)
+        found[name if name not in found else f"{name} at {device.address}"] = device.address
+    return {address: name for name, address in found.items()}
