@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from pci_agent.agent.service import Agent
-from pci_agent.errors import MessageRefused, TrackerSilent
+from pci_agent.errors import MessageRefused, StoreFailed, TrackerSilent
 from pci_agent.wire.messages import Answer, Heartbeat, Report
 
 LOG = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Reporter:
     def speak(self) -> None:
         """Tell one message and take in its answer."""
         trouble = self._told()
-        self._rounds = 0 if self._agent.agreed else self._rounds + 1
+        self._rounds = 0 if self._agent.agreed or trouble is not None else self._rounds + 1
         if trouble is None and self._rounds >= _MOST_ROUNDS:
             trouble = "agent and tracker don't come to agree on what the tracker holds"
         if trouble is None:
@@ -97,7 +97,7 @@ class Reporter:
     def _told(self) -> str | None:
         try:
             return self._agent.answered(self._tell(self._agent.next_message()))
-        except (TrackerSilent, MessageRefused) as error:
+        except (TrackerSilent, MessageRefused, StoreFailed) as error:
             return str(error)
         except Exception as error:
             LOG.exception("telling the tracker failed; it is tried again")

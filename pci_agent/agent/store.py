@@ -150,11 +150,14 @@ class Store:
 
     def tracked(self) -> dict[str, TrackedDevice]:
         """Read the inventory, by identity, devices that left included."""
-        rows = self._database.execute("SELECT tracked FROM device").fetchall()
         try:
+            rows = self._database.execute("SELECT tracked FROM device").fetchall()
             items = [_TRACKED.validate_json(row[0]) for row in rows]
-        except ValidationError as error:
-            raise StoreRefused(f"a tracked device can't be read back: {error}") from error
+        except (ValidationError, sqlite3.DatabaseError) as error:
+            raise StoreRefused(
+                f"the tracked devices can't be read back ({error}); move agent.sqlite in the state directory aside to"
+                " begin anew, with new uuids for all devices"
+            ) from error
         return {item.identity: item for item in items}
 
     def commit(self, changed: Iterable[TrackedDevice], token: Token) -> None:

@@ -4,19 +4,21 @@
 * It holds what discovery reads, and only that: the names in sysfs.ATTRIBUTES and sysfs.LINKS, the links of
   ``class/net`` and ``bus/vdpa`` that lead to PCI functions, and each host bridge's ACPI path. Never ``config``,
   never ``vpd``: no serial number is in there.
-* MAC addresses are left out unless they are asked for, also where a netdev's name is made of one (``enx…``).
+* MAC addresses are left out unless they are asked for, also where a netdev's name tells one (``enx…``).
 * What is odd stays odd: a directory where a link belongs, a link that leads nowhere, garbage in a file.
 * Replayed, it gives the same ``discover`` JSON, byte for byte but for the MAC addresses.
 * The same machine gives the same tar: names are sorted, times and owners are zero.
 """
 
 import errno
+import gzip
 import io
 import os
 import posixpath
 import re
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,10 +27,12 @@ from pci_agent.discovery.attributes import links
 from pci_agent.errors import CommandFailed
 
 _PAGE = 4096
+_MOST_BYTES = 256 * 1024 * 1024  # forty thousand functions
 _DEVICES = "bus/pci/devices"
 _ROOT_BUS = re.compile(r"(.*?/pci[0-9a-f]{4,8}:[0-9a-f]{2})(?:/|$)", re.IGNORECASE)
-_NET = re.compile(r"(.*/[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])/net/[^/]+/?", re.IGNORECASE)
-_NAMED_BY_MAC = re.compile(r"enx[0-9a-f]{12}")
+_NET = re.compile(r"(.*/[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])/net/([^/]+)/?", re.IGNORECASE)
+_NAMED_BY_MAC = re.compile(r"(?:en|wl|ww|sl|ib)x[0-9a-f]{12}", re.IGNORECASE)
+_MAC_DIGITS = 12
 
 
 def capture(path: str, *, root: str = "/sys", keep_identifiers: bool = False) -> int:
@@ -41,10 +45,14 @@ def capture(path: str, *, root: str = "/sys", keep_identifiers: bool = False) ->
     Raises:
         CommandFailed: the entries can't be listed, or the file can't be written.
     """
+    whole = io.BytesIO()
     try:
         names = sorted(os.listdir(os.path.join(root, _DEVICES)))
-        with tarfile.open(path, "w:gz") if path.endswith(".gz") else tarfile.open(path, "w") as tar:
+        with tarfile.open(fileobj=whole, mode="w") as tar:
             _Recording(root, tar, keep_identifiers=keep_identifiers).record(names)
+        content = whole.getvalue()
+        with open(path, "wb") as file:
+            file.write(gzip.compress(content, mtime=0) if path.endswith(".gz") else content)
     except (OSError, tarfile.TarError) as error:
         raise CommandFailed(f"capture: {error}; --sysfs-root names another sysfs, FILE another place") from error
     return len(names)
@@ -58,35 +66,54 @@ def replayed(root: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="pci-agent-") as folder:
         try:
-            with tarfile.open(root) as tar:
+            with tarfile.open(fileobj=io.BytesIO(_content(root))) as tar:
                 _unpack(tar, folder)
-        except (OSError, tarfile.TarError) as error:
+        except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
             raise CommandFailed(f"{root}: not a capture ({error}); pci-agent capture makes one") from error
         yield folder
 
 
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else open(path, "rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise tarfile.TarError(f"more than {_MOST_BYTES >> 20} MiB")
+    return content
+
+
 def _unpack(tar: tarfile.TarFile, folder: str) -> None:
-    """Unpack directories, files and links that stay in *folder*; Python before 3.11.4 has no filter for that."""
+    """
+    Unpack directories, files and links that stay in *folder*, whoever wrote the tar.
+
+    Links come last, when nothing more is written that could pass through one; each name comes once.
+    """
+    targets: dict[str, str] = {}
     for member in tar:
-        path = _inside(member.name)
+        path = posixpath.normpath(member.name)
         place = os.path.join(folder, path)
-        os.makedirs(place if member.isdir() else os.path.dirname(place), exist_ok=True)
-        if member.issym():
-            _inside(posixpath.join(posixpath.dirname(path), member.linkname))
-            os.symlink(member.linkname, place)
+        if path.startswith(("/", "..")) or path in targets or os.path.isfile(place):
+            raise tarfile.TarError(f"{member.name} leads out of it, or stands in it twice")
+        if member.isdir():
+            os.makedirs(place, exist_ok=True)
+        elif member.issym():
+            targets[path] = member.linkname
         elif member.isfile() and (content := tar.extractfile(member)) is not None:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
             with open(place, "wb") as file:
                 file.write(content.read(_PAGE))
-        elif not member.isdir():
+        else:
             raise tarfile.TarError(f"{member.name} is no directory, file or link")
-
-
-def _inside(path: str) -> str:
-    """Give a path without detours, where it leads nowhere else."""
-    plain = posixpath.normpath(path)
-    if plain.startswith(("/", "..")):
-        raise tarfile.TarError(f"{path} leads out of it")
-    return plain
+    for path, target in targets.items():
+        place = os.path.join(folder, path)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.symlink(target, place)
+    home = os.path.realpath(folder)
+    for path in targets:
+        leads = os.path.realpath(os.path.join(folder, path))
+        if not leads.startswith(f"{home}/"):
+            raise tarfile.TarError(f"{path} leads out of it")
 
 
 class _Recording:
@@ -105,14 +132,12 @@ class _Recording:
         for name in names:
             self._function(f"{_DEVICES}/{name}")
         self._netdevs()
-        for name, target in sorted(links(os.path.join(self._root, "bus/vdpa/devices"))):
+        for name, target in sorted(self._links("bus/vdpa/devices")):
             self._add(f"bus/vdpa/devices/{name}", tarfile.SYMTYPE, target=target)
 
     def _function(self, entry: str) -> None:
         target = self._link(entry)
         home = entry if target is None else posixpath.normpath(posixpath.join(_DEVICES, target))
-        if home.startswith(".."):
-            return
         for name in sysfs.ATTRIBUTES:
             self._file(f"{home}/{name}")
         for name in (*sysfs.LINKS, *self._virtfns(home)):
@@ -129,20 +154,30 @@ class _Recording:
             return []
 
     def _netdevs(self) -> None:
-        for name, target in sorted(links(os.path.join(self._root, "class/net"))):
+        for name, target in sorted(self._links("class/net")):
             found = _NET.fullmatch(target)
-            if found is None:
+            if found is None or found[2] != name:
                 continue
-            shown = self._shown(name)
+            address = self._read(f"class/net/{name}/address")
+            shown = self._shown(name, address)
             self._add(f"class/net/{shown}", tarfile.SYMTYPE, target=f"{found[1]}/net/{shown}")
-            home = posixpath.normpath(f"class/net/{found[1]}/net/{name}")
-            if self._keep_identifiers and not home.startswith(".."):
-                self._file(f"{home}/address")
+            home = posixpath.normpath(f"class/net/{found[1]}/net/{shown}")
+            if self._keep_identifiers and address is not None and not home.startswith(".."):
+                self._add(f"{home}/address", tarfile.REGTYPE, content=address)
 
-    def _shown(self, name: str) -> str:
-        if self._keep_identifiers or _NAMED_BY_MAC.fullmatch(name) is None:
+    def _shown(self, name: str, address: bytes | None) -> str:
+        """Give a netdev's name, or another where it tells the MAC address that is left out."""
+        digits = re.sub("[^0-9a-f]", "", (address or b"").decode("ascii", "replace").lower())
+        tells = len(digits) >= _MAC_DIGITS and digits in re.sub("[^0-9a-f]", "", name.lower())
+        if self._keep_identifiers or not (tells or _NAMED_BY_MAC.fullmatch(name)):
             return name
-        return self._renamed.setdefault(name, f"enx{len(self._renamed) + 1:012x}")
+        return self._renamed.setdefault(name, f"net{len(self._renamed) + 1}")
+
+    def _links(self, place: str) -> list[tuple[str, str]]:
+        try:
+            return list(links(os.path.join(self._root, place)))
+        except OSError:
+            return []
 
     def _link(self, path: str) -> str | None:
         """Record a link and give its target; a directory in its place is recorded as one."""
@@ -152,19 +187,27 @@ class _Recording:
             if error.errno == errno.EINVAL:
                 self._add(path, tarfile.DIRTYPE)
             return None
+        leads = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        if leads.startswith(("/", "..")):  # not the kernel's doing; where it ends is kept, what is there is not
+            target = f"gone/{posixpath.basename(target.rstrip('/'))}"
         self._add(path, tarfile.SYMTYPE, target=target)
         return target
 
     def _file(self, path: str) -> None:
         """Record a file; what can't be read is left out."""
+        content = self._read(path)
+        if content is not None:
+            self._add(path, tarfile.REGTYPE, content=content)
+
+    def _read(self, path: str) -> bytes | None:
         try:
             descriptor = os.open(os.path.join(self._root, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            return
+            return None
         try:
-            self._add(path, tarfile.REGTYPE, content=os.read(descriptor, _PAGE))
+            return os.read(descriptor, _PAGE)
         except OSError:
-            return
+            return None
         finally:
             os.close(descriptor)
 

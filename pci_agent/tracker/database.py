@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 from pci_agent.errors import ConfigurationRefused, Refusal, StoreFailed, StoreRefused
 
 _LOCK_PATIENCE_S = 30
-_POOL = 32  # twice that is what oslo.messaging serves at once
+_POOL = 10  # and as many more in a rush: PostgreSQL allows 100 unless it is told otherwise
 
 
 def connect(url: str) -> Engine:

@@ -1,7 +1,9 @@
 """What the lab says when it can't: the cause, and the log's tail; nothing is left running."""
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,18 @@ def test_a_lab_that_is_not_there_is_told_with_the_cure() -> None:
     )
     assert ran.returncode == 1
     assert "tools/lab up starts one" in ran.stderr
+
+
+def test_an_answer_that_nobody_waited_for_is_nobodys(lab: Lab) -> None:
+    command = [TOOL, "run", "--name", lab.folder.name, "sleep 2; echo late"]
+    impatient = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    impatient.send_signal(signal.SIGKILL)
+    impatient.wait(10)
+    for word in ("first", "second"):
+        assert lab.run(f"echo {word}") == f"{word}\n"
+
+
+def test_options_of_a_command_are_the_commands(lab: Lab) -> None:
+    command = [TOOL, "run", "--name", lab.folder.name, "ls", "-d", "/proc"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout == "/proc\n"

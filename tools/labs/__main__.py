@@ -1,8 +1,10 @@
 """``tools/lab``: the commands."""
 
 import argparse
+import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from labs import recipe
@@ -17,7 +19,7 @@ def main() -> int:
     folder = recipe.CACHE / "run" / asked.name
     try:
         return int(asked.command(asked, folder) or 0)
-    except LabError as error:
+    except (LabError, OSError) as error:
         print(f"tools/lab: {error}", file=sys.stderr)
         return 1
 
@@ -30,16 +32,17 @@ def _parser() -> argparse.ArgumentParser:
         command=lambda _asked, _folder: print(f"built: {recipe.build().image.parent}")
     )
     up = _with_name(commands.add_parser("up", help="start a lab"))
-    up.add_argument("--pf", type=int, default=2, metavar="N", help="igb cards (default: %(default)s)")
+    up.add_argument("--pf", type=_count(0, 16), default=2, metavar="N", help="igb cards (default: %(default)s)")
     up.add_argument(
-        "--vfs", type=int, default=4, metavar="N", help="VFs made of each PF, 0 to 7 (default: %(default)s)"
+        "--vfs", type=_count(0, 7), default=4, metavar="N", help="VFs made of each PF, 0 to 7 (default: %(default)s)"
     )
-    up.add_argument("--nodes", type=int, default=2, metavar="N", help="NUMA nodes (default: %(default)s)")
+    up.add_argument("--nodes", type=_count(1, 4), default=2, metavar="N", help="NUMA nodes (default: %(default)s)")
     up.add_argument("--nvme", action="store_true", help="an NVMe PF too")
     up.add_argument("--bridge", action="store_true", help="two cards behind a plain PCI bridge too")
     up.set_defaults(command=_up)
     run = _with_name(commands.add_parser("run", help="run a command in the guest"))
-    run.add_argument("words", nargs="+", metavar="COMMAND")
+    run.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="default: %(default)s")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     run.set_defaults(command=_run)
     shell = _with_name(commands.add_parser("shell", help="type commands to the guest, line by line"))
     shell.set_defaults(command=_shell)
@@ -57,8 +60,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _with_name(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("--name", default="default", help="which lab, where there are several (default: %(default)s)")
+    parser.add_argument(
+        "--name", type=_name, default="default", help="which lab, where there are several (default: %(default)s)"
+    )
     return parser
+
+
+def _name(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,40}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: a name is letters, digits and dashes")
+    return text
+
+
+def _count(least: int, most: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text}: a number from {least} to {most}")
+        return int(text)
+
+    return count
 
 
 def _up(asked: argparse.Namespace, folder: Path) -> None:
@@ -68,10 +88,14 @@ def _up(asked: argparse.Namespace, folder: Path) -> None:
 
 
 def _run(asked: argparse.Namespace, folder: Path) -> int:
+    if not asked.words:
+        raise LabError("name a command to run")
     command = asked.words[0] if len(asked.words) == 1 else shlex.join(asked.words)
-    told = Lab.find(folder).try_run(command)
+    told = Lab.find(folder).try_run(command, timeout_s=asked.timeout)
     sys.stdout.write(told["stdout"])
     sys.stderr.write(told["stderr"])
+    if told["code"] is None:
+        print(f"tools/lab: the command took longer than {asked.timeout} s and was ended", file=sys.stderr)
     return 124 if told["code"] is None else int(told["code"])
 
 

@@ -8,6 +8,7 @@ lab.
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -47,9 +48,8 @@ class Lab:
         folder.mkdir(parents=True)
         lab = cls(folder)
         try:
-            disk = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", build.image, folder / "disk.qcow2"]
-            subprocess.run([str(part) for part in disk], check=True)
-            sockets = tempfile.mkdtemp(prefix="pci-lab-")
+            _make_disk(build.image, folder / "disk.qcow2")
+            sockets = tempfile.mkdtemp(prefix="pci-lab-", dir="/tmp")
             lab._keep({"sockets": sockets, "hardware": hardware.as_json(), "pid": None})
             lab._start()
         except BaseException:
@@ -161,6 +161,7 @@ class Lab:
 
     def reboot(self, *, card_below: bool = False) -> None:
         """Stop the guest cleanly and start it again, perhaps with one more card on a lower bus."""
+        recipe.find()
         self.run("sync; mount -o remount,ro /; sync")
         kept = self._kept()
         self._end(kept["pid"])
@@ -186,23 +187,29 @@ class Lab:
 
     def try_run(self, command: str, *, timeout_s: float = 120) -> dict[str, Any]:
         """Run a command in the guest; give code (None where the time ran out), stdout and stderr."""
+        asked = {"id": secrets.token_hex(8), "command": command, "timeout": timeout_s}
         with socket.socket(socket.AF_UNIX) as channel:
             channel.settimeout(timeout_s + 10)
             try:
                 channel.connect(str(self._socket("lab")))
-                channel.sendall(json.dumps({"command": command, "timeout": timeout_s}).encode() + b"\n")
-                answer = b""
-                while not answer.endswith(b"\n"):
-                    part = channel.recv(65536)
-                    if not part:
-                        raise LabError(f"the guest is gone; {self.console} ends:\n{_tail(self.console)}")
-                    answer += part
+                channel.sendall(b"\n" + json.dumps(asked).encode() + b"\n")
+                return self._answer(channel.makefile("rb"), asked["id"])
             except OSError as error:
-                raise LabError(
-                    f"the guest doesn't answer ({error}); {self.console} ends:\n{_tail(self.console)}"
-                ) from error
-        told: dict[str, Any] = json.loads(answer)
-        return told
+                raise LabError(f"the guest doesn't answer ({error}); {self._last_words()}") from error
+
+    def _answer(self, lines: Iterable[bytes], wanted: object) -> dict[str, Any]:
+        """Find the answer among those that somebody who went away has left behind."""
+        for line in lines:
+            try:
+                told: dict[str, Any] = json.loads(line)
+            except ValueError:
+                continue
+            if told.get("id") == wanted:
+                return told
+        raise LabError(f"the guest is gone; {self._last_words()}")
+
+    def _last_words(self) -> str:
+        return f"{self.console} ends:\n{_tail(self.console)}\n{_tail(self.folder / 'qemu.log')}"
 
     def unplug(self, pf: int) -> None:
         """Pull a card out, without asking the guest's leave."""
@@ -214,6 +221,13 @@ class Lab:
         """Put a card that was pulled out back into its slot."""
         with Qmp(self._socket("qmp")) as qmp:
             qmp("device_add", **pf_device(pf))
+
+
+def _make_disk(image: Path, disk: Path) -> None:
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image), str(disk)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise LabError(f"the lab's disk can't be made: {made.stderr.strip()}")
 
 
 def _site_packages() -> str:

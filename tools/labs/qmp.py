@@ -17,8 +17,12 @@ class Qmp:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_TIMEOUT_S)
-        self._socket.connect(str(path))
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            raise LabError(f"QEMU doesn't answer at {path} ({error}): has the lab ended?") from error
         self._lines = self._socket.makefile("rw")
+        self._early: list[dict[str, Any]] = []
         self._lines.readline()
         self("qmp_capabilities")
 
@@ -40,11 +44,12 @@ class Qmp:
                 return answer["return"]
             if "error" in answer:
                 raise LabError(f"QEMU refused {command}: {answer['error']['desc']}")
+            self._early.append(answer)
 
     def wait_for(self, event: str, device: str) -> None:
-        """Wait for an event about a device."""
+        """Wait for an event about a device, one that came before an answer included."""
         while True:
-            told = self._next(event)
+            told = self._early.pop(0) if self._early else self._next(event)
             if told.get("event") == event and told["data"].get("device") == device:
                 return
 

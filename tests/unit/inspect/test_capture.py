@@ -1,4 +1,7 @@
+import gzip
+import io
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,7 @@ def machine(sysfs: FakeSysfs) -> FakeSysfs:
     sysfs.add("0000:00:1c.0", pci_class="60400")
     sysfs.add("0000:05:00.0", below="0000:00:1c.0", iommu_group=7)
     sysfs.add_pf(PF, vfs=[VF, "0000:04:10.4"], numa_node=1, netdev="enp4s0f0")
-    sysfs.add_netdev(VF, "enx0200000000aa", "02:00:00:00:00:aa")
+    sysfs.add_netdev(VF, "Eth-0200000000AA", "02:00:00:00:00:aa")
     firmware = sysfs.root / "devices/pci0000:00/firmware_node"
     firmware.mkdir()
     (firmware / "path").write_text("\\_SB_.PCI0\n")
@@ -39,25 +42,27 @@ def test_a_capture_with_identifiers_gives_the_same_json_byte_for_byte(machine: F
 def test_mac_addresses_are_left_out_unless_asked_for(machine: FakeSysfs, tmp_path: Path) -> None:
     here, there = there_and_back(machine.root, tmp_path / "capture.tar", keep_identifiers=False)
     assert "02:00:00:00:00:01" in here
-    blanked = here.replace("enx0200000000aa", "enx000000000001")
+    blanked = here.replace("Eth-0200000000AA", "net1")
     for mac in ("02:00:00:00:00:01", "02:00:00:00:00:aa"):
         blanked = blanked.replace(f'"{mac}"', "null")
     assert there == blanked
     content = (tmp_path / "capture.tar").read_bytes()
     assert b"02:00:00" not in content
-    assert b"0200000000aa" not in content
+    assert b"0200000000aa" not in content.lower()
 
 
 def test_what_is_odd_stays_odd(machine: FakeSysfs, tmp_path: Path) -> None:
     (machine.place(PF) / "numa_node").write_text("banana\n")
     (machine.entries / "0000:09:00.0").symlink_to("../../../devices/pci0000:00/0000:09:00.0")
+    (machine.entries / "0000:0a:00.0").symlink_to("../../../../../../nowhere/0000:0a:00.0")
+    (machine.entries / "0000:0b:00.0").symlink_to("/nowhere/0000:0b:00.0")
     (machine.entries / "not an address").mkdir()
     home = machine.place("0000:05:00.0")
     (machine.entries / "0000:05:00.0").unlink()
     home.rename(machine.entries / "0000:05:00.0")
     here, there = there_and_back(machine.root, tmp_path / "capture.tar")
     assert there == here
-    assert here.count('"cause"') == 4
+    assert here.count('"cause"') == 6
 
 
 def test_nothing_that_discovery_does_not_read_is_in_it(machine: FakeSysfs, tmp_path: Path) -> None:
@@ -69,9 +74,11 @@ def test_nothing_that_discovery_does_not_read_is_in_it(machine: FakeSysfs, tmp_p
 
 
 def test_the_same_machine_gives_the_same_tar(machine: FakeSysfs, tmp_path: Path) -> None:
-    capture(str(tmp_path / "1.tar"), root=str(machine))
-    capture(str(tmp_path / "2.tar"), root=str(machine))
-    assert (tmp_path / "1.tar").read_bytes() == (tmp_path / "2.tar").read_bytes()
+    for ending in ("tar", "tar.gz"):
+        capture(str(tmp_path / f"1.{ending}"), root=str(machine))
+        time.sleep(1.1 if ending == "tar.gz" else 0)
+        capture(str(tmp_path / f"2.{ending}"), root=str(machine))
+        assert (tmp_path / f"1.{ending}").read_bytes() == (tmp_path / f"2.{ending}").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["capture.tar", "capture.tar.gz"])
@@ -101,10 +108,46 @@ def test_a_file_that_is_no_capture_is_refused_with_the_cure(tmp_path: Path) -> N
         pass
 
 
-def test_a_capture_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
-        tar.addfile(tarfile.TarInfo("../../outside"))
-    with pytest.raises(CommandFailed, match="not a capture"), replayed(str(tmp_path / "evil.tar")):
+def link(name: str, target: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = tarfile.SYMTYPE, target
+    return member
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [tarfile.TarInfo("../../outside")],
+        [tarfile.TarInfo("/outside")],
+        [link("a", "/etc/passwd")],
+        [link("a", "../..")],
+        [link("a/b/c/up", "../../../.."), link("z", "a/b/c/up/../.."), tarfile.TarInfo("z/outside")],
+        [link("a", "b"), tarfile.TarInfo("a")],
+        [tarfile.TarInfo("a"), tarfile.TarInfo("a")],
+    ],
+)
+def test_a_capture_that_leads_out_of_its_folder_is_refused(tmp_path: Path, members: list[tarfile.TarInfo]) -> None:
+    file = tmp_path / "in/evil.tar"
+    file.parent.mkdir()
+    with tarfile.open(file, "w") as tar:
+        for member in members:
+            tar.addfile(member)
+    with pytest.raises(CommandFailed, match="not a capture"), replayed(str(file)):
+        pass
+
+
+def test_a_capture_that_was_cut_or_grows_without_end_is_refused(machine: FakeSysfs, tmp_path: Path) -> None:
+    file = tmp_path / "cut.tar.gz"
+    capture(str(file), root=str(machine))
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(CommandFailed, match="not a capture"), replayed(str(file)):
+        pass
+    bomb = io.BytesIO()
+    with gzip.GzipFile(fileobj=bomb, mode="wb", compresslevel=1) as packed:
+        for _ in range(260):
+            packed.write(bytes(1 << 20))
+    file.write_bytes(bomb.getvalue())
+    with pytest.raises(CommandFailed, match="more than 256 MiB"), replayed(str(file)):
         pass
 
 

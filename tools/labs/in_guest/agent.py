@@ -1,8 +1,9 @@
 """
 Runs commands in the guest, one at a time, for labs.guest on the host.
 
-Reads a JSON line {"command": text, "timeout": seconds} from the serial port and writes one back: {"code",
-"stdout", "stderr"}; code is null where the time ran out.
+Reads a JSON line {"id", "command": text, "timeout": seconds} from the serial port and writes one back: {"id",
+"code", "stdout", "stderr"}; code is null where the time ran out. A line that is none, such as the rest of one
+whose sender went away, is dropped.
 """
 
 import json
@@ -45,14 +46,21 @@ def main(port: str) -> None:
             if not data:
                 time.sleep(_UNTIL_THE_HOST_COMES_S)
                 continue
-            pending += data
-            line, newline, rest = pending.partition(b"\n")
-            if newline:
-                pending = rest
-                asked = json.loads(line)
-                answer = json.dumps(run(asked["command"], asked["timeout"])).encode() + b"\n"
-                while answer:
-                    answer = answer[channel.write(answer) :]
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                answer(channel, line)
+
+
+def answer(channel: Any, line: bytes) -> None:
+    """Run what a line asks for and write the answer; a line that asks for nothing is dropped."""
+    try:
+        asked = json.loads(line)
+    except ValueError:
+        return
+    told = {"id": asked["id"], **run(asked["command"], asked["timeout"])}
+    rest = b"\n" + json.dumps(told).encode() + b"\n"
+    while rest:
+        rest = rest[channel.write(rest) :]
 
 
 if __name__ == "__main__":
