@@ -6,6 +6,7 @@ is baked in from in_guest/ builds anew. The kernel is unpacked from its bzImage 
 seconds of emulated decompression.
 """
 
+import fcntl
 import hashlib
 import lzma
 import os
@@ -62,7 +63,7 @@ def find() -> Build:
 
 
 def build() -> Build:
-    """Build what is missing; gives the build at once where nothing is."""
+    """Build what is missing, one at a time in a checkout; gives the build at once where nothing is."""
     folder = _folder()
     built = _built(folder)
     if built is not None:
@@ -73,6 +74,14 @@ def build() -> Build:
     free = shutil.disk_usage(CACHE).free
     if free < _SPACE:
         raise LabError(f"{CACHE} has {free >> 20} MiB left, {_SPACE >> 20} are needed: make room")
+    with (CACHE / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _built(folder) is None:
+            _build_in(folder)
+    return find()
+
+
+def _build_in(folder: Path) -> None:
     work = folder.with_suffix(".new")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -84,11 +93,11 @@ def build() -> Build:
     finally:
         for scrap in ("root", "kernel", "modules"):
             shutil.rmtree(work / scrap, ignore_errors=True)
-    for old in folder.parent.glob("*"):
-        if old != work:
-            shutil.rmtree(old, ignore_errors=True)
+    if not any((CACHE / "run").glob("*/lab.json")):  # a lab's disk is a layer over its image
+        for old in folder.parent.glob("*"):
+            if old != work:
+                shutil.rmtree(old, ignore_errors=True)
     work.rename(folder)
-    return find()
 
 
 def _folder() -> Path:
