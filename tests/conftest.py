@@ -1,5 +1,6 @@
 """Fixtures that every test may use. Each is the real thing made small."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,11 @@ pytest_plugins = ["fleets"]
 
 CAPTURES = Path(__file__).resolve().parents[2] / "shared/captures"
 HOST_DOWN_S = 75
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM end a run as Ctrl-C does, so that it stops the servers that it started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture
