@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(name="default")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("build", help="build kernel, initrd and image, if the recipe has changed").set_defaults(
-        command=lambda _asked, _folder: print(f"built: {recipe.build().image.parent}")
+        command=lambda _asked, _folder: _say(f"built: {recipe.build().image.parent}")
     )
     up = _with_name(commands.add_parser("up", help="start a lab"))
     up.add_argument("--pf", type=_count(0, 16), default=2, metavar="N", help="igb cards (default: %(default)s)")
@@ -84,7 +84,12 @@ def _count(least: int, most: int) -> Callable[[str], int]:
 def _up(asked: argparse.Namespace, folder: Path) -> None:
     hardware = Hardware(pf=asked.pf, vfs=asked.vfs, nvme=asked.nvme, nodes=asked.nodes, bridge=asked.bridge)
     lab = Lab.create(folder, hardware)
-    print(f"up; tools/lab run COMMAND runs in it, {lab.console} is its console")
+    _say(f"up; tools/lab run COMMAND runs in it, {lab.console} is its console")
+
+
+def _say(text: str) -> None:
+    """Tell how it goes, on stderr: stdout is for what the guest prints."""
+    print(text, file=sys.stderr)
 
 
 def _run(asked: argparse.Namespace, folder: Path) -> int:
