@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shares
 from sqlalchemy import Engine
 
 from hosts import Host
@@ -21,9 +22,15 @@ CAPTURES = Path(__file__).resolve().parents[2] / "shared/captures"
 HOST_DOWN_S = 75
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know --long: property tests try all their examples, not the share that every run tries."""
+    parser.addoption("--long", action="store_true", help="try all examples of property tests, not a share of them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Let SIGTERM end a run as Ctrl-C does, so that it stops the servers that it started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    shares.run.long = config.getoption("--long")
 
 
 @pytest.fixture

@@ -33,9 +33,13 @@ def names_of(devices: Iterable[Device], remembered: Remembered) -> dict[PciAddre
 def identities(devices: Iterable[Device]) -> dict[PciAddress, str]:
     """Tell what each device is, with its PF at hand; two that can't be told apart are told by address."""
     by_address = {device.address: device for device in devices}
-    found: dict[str, PciAddress] = {}
-    for device in by_address.values():
-        parent = by_address.get(device.parent_addr) if device.parent_addr is not None else None
+    known: dict[PciAddress, str] = {}
+    taken: set[str] = set()
+    for address, device in by_address.items():
+        parent = None if device.parent_addr is None else by_address.get(device.parent_addr)
         name = identity(device, parent)
-        found[name if name not in found else f"{name} at {device.address}"] = device.address
-    return {address: name for name, address in found.items()}
+        if name in taken:
+            name = f"{name} at {address}"
+        taken.add(name)
+        known[address] = name
+    return known

@@ -3,9 +3,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shares import examples
 
 from pci_agent.errors import ConfigurationRefused, Refusal
-from pci_agent.model.device_spec import parse
+from pci_agent.model.device_spec import parse, written
 
 
 def refusals(*values: str) -> tuple[Refusal, ...]:
@@ -26,6 +27,23 @@ def test_a_boolean_tag_becomes_text_and_only_physical_network_may_be_null() -> N
     entry = parse(['{"vendor_id": "8086", "trusted": true, "physical_network": null}']).entries[0]
     assert entry.tags == {"trusted": "true", "physical_network": None}
     assert [refusal.key for refusal in refusals('{"vendor_id": "8086", "rack": null}')] == ["rack"]
+
+
+@pytest.mark.parametrize("tag", ["managed", "trusted", "remote_managed", "live_migratable", "one_time_use"])
+def test_novas_own_switches_are_true_or_false_however_they_are_written(tag: str) -> None:
+    for written_as, read in ((True, "true"), ("True", "true"), ("1", "true"), ("no", "false"), (False, "false")):
+        entry = parse([json.dumps({"vendor_id": "8086", tag: written_as})]).entries[0]
+        assert entry.tags == {tag: read}
+
+
+def test_what_is_meant_for_placement_is_kept_as_text() -> None:
+    entry = parse(['{"vendor_id": "8086", "resource_class": "CUSTOM_QAT", "traits": "CUSTOM_A,CUSTOM_B"}']).entries[0]
+    assert entry.tags == {"resource_class": "CUSTOM_QAT", "traits": "CUSTOM_A,CUSTOM_B"}
+
+
+def test_an_entry_may_offer_what_the_host_uses() -> None:
+    assert parse(['{"vendor_id": "8086", "allow_host_use": true}']).entries[0].allow_host_use
+    assert not parse(['{"vendor_id": "8086"}']).entries[0].allow_host_use
 
 
 @pytest.mark.parametrize(
@@ -91,7 +109,13 @@ def test_a_slip_of_the_pen_is_refused_with_the_right_spelling(key: str, meant: s
         ('{"address": 5}', "address"),
         ('{"address": {"bus": "("}}', "address"),
         ('{"address": {"bus": "(?u)0a"}}', "address"),
-        ('{"vendor_id": "8086", "allow_host_use": true}', "allow_host_use"),
+        ('{"vendor_id": "8086", "allow_host_use": "yes"}', "allow_host_use"),
+        ('{"vendor_id": "8086", "allow_host_use": true, "exclude": true}', "allow_host_use"),
+        ('{"vendor_id": "8086", "managed": "maybe"}', "managed"),
+        ('{"vendor_id": "8086", "trusted": null}', "trusted"),
+        ('{"vendor_id": "8086", "one_time_use": 2}', "one_time_use"),
+        ('{"vendor_id": "8086", "traits": ""}', "traits"),
+        ('{"vendor_id": "8086", "resource_class": 5}', "resource_class"),
         ('{"vendor_id": "8086", "Dev_Type": "1"}', "Dev_Type"),
         ('{"vendor_id": "8086", "rack": "\\ud800"}', None),
         ('{"address": {"bus": 4}}', "address"),
@@ -140,11 +164,71 @@ def test_an_error_says_option_entry_key_value_and_cure() -> None:
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
 keys = st.text(max_size=12) | st.sampled_from(("vendor_id", "product_id", "device_id", "address", "devname", "exclude"))
 entries = st.dictionaries(keys, st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner)))
+anything = (
+    st.text()
+    | entries.map(json.dumps)
+    | st.lists(entries).map(json.dumps)
+    | scalars
+    | st.binary()
+    | st.integers(1, 200_000).map(lambda depth: "[" * depth)
+    | st.integers(1, 3_000).map(lambda depth: '{"a":' * depth + "1" + "}" * depth)
+    | st.integers(1, 6_000).map(lambda digits: '{"vendor_id":' + "9" * digits + "}")
+)
 
 
-@given(st.lists(st.text() | entries.map(json.dumps) | st.lists(entries).map(json.dumps), max_size=4))
-def test_no_input_raises_anything_but_our_refusal(values: list[str]) -> None:
+@examples(400, long=100_000)
+@given(st.lists(anything, max_size=4))
+def test_no_input_raises_anything_but_our_refusal(values: list[object]) -> None:
     try:
         parse(values)
     except ConfigurationRefused as refused:
         assert refused.refusals
+        assert all(refusal.what and refusal.cure for refusal in refused.refusals)
+
+
+ids = st.sampled_from(["8086", "0x8086", "86", " 8086 ", "10DE", "*"])
+globs = st.builds(
+    lambda fields, function: ":".join(fields) + function,
+    st.lists(st.sampled_from(["", "*", "0", "0000", "0a", "1F", " 4 ", "10"]), max_size=3),
+    st.sampled_from(["", ".", ".*", ".0", ".7"]),
+)
+patterns = st.dictionaries(
+    st.sampled_from(["domain", "bus", "slot", "function"]),
+    st.sampled_from([".*", "0a", "0[ab]", "1.", "[0-3]", "0", "(?i)0A", ""]),
+)
+tags = st.dictionaries(
+    st.sampled_from(["physical_network", "rack", "zone", "rôle", "trusted", "managed", "traits"]),
+    st.sampled_from(["true", "false", "a b", "Ü"]) | st.booleans(),
+)
+
+
+@examples(400, long=20_000)
+@given(
+    st.dictionaries(st.sampled_from(["vendor_id", "product_id"]), ids),
+    st.none() | globs | patterns,
+    st.sampled_from([{}, {"devname": "eth0"}, {"exclude": True}, {"allow_host_use": True}]),
+    tags,
+)
+def test_what_is_accepted_survives_being_written_and_read(
+    named: dict[str, object], address: object, more: dict[str, object], tags: dict[str, object]
+) -> None:
+    try:
+        (entry,) = parse([json.dumps({**named, "address": address, **more, **tags})]).entries
+    except ConfigurationRefused:
+        return
+    (again,) = parse([written(entry)]).entries
+    assert again == entry
+    assert written(again) == written(entry)
+
+
+def test_an_entry_is_written_in_full() -> None:
+    values = [
+        '{"product_id": "1a", "address": "a:0.1", "physical_network": null, "trusted": true}',
+        '{"address": {"bus": "0[AB]"}, "exclude": true}',
+        '{"address": "*:*:*.*", "allow_host_use": true}',
+    ]
+    assert [json.loads(written(entry)) for entry in parse(values).entries] == [
+        {"product_id": "001a", "address": "*:0a:00.1", "physical_network": None, "trusted": "true"},
+        {"address": {"domain": ".*", "bus": "0[AB]", "slot": ".*", "function": ".*"}, "exclude": True},
+        {"address": "*:*:*.*", "allow_host_use": True},
+    ]

@@ -1,8 +1,13 @@
+import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shares import examples
 
 from machines import CARD, EVERYTHING, PF, VF0, VF1
+from pci_agent.errors import ConfigurationRefused
 from pci_agent.model.device import Device
 from pci_agent.model.device_spec import parse
 from pci_agent.model.names import names_of, remember
@@ -110,3 +115,35 @@ def test_a_domain_above_16_bits_matches() -> None:
     far = replace(CARD, address=replace(CARD.address, domain=0x10000))
     assert parse(['{"address": "10000:81:00.0"}']).match(far, {}) is not None
     assert parse(['{"address": "0000:81:00.0"}']).match(far, {}) is None
+
+
+ADDRESSES = ["0000:04:00.0", "0000:04:10.0", "04:10.4", "*:04:10.*", ".0", "*:*:*.*"]
+some_entries = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "vendor_id": st.sampled_from(["8086", "10de", "*"]),
+            "product_id": st.sampled_from(["1520", "1521", "*"]),
+            "exclude": st.booleans(),
+        },
+    ).flatmap(
+        lambda ids: st.sampled_from(
+            [{**ids, "address": address} for address in ADDRESSES]
+            + [{**ids, "address": {"bus": "0.", "slot": "1."}}]
+            + [{**ids, "devname": name} for name in ("enp4s0f0", "enp4s0f0v1", "eth9")]
+        )
+    ),
+    max_size=8,
+)
+
+
+@examples(500, long=20_000)
+@given(some_entries)
+def test_finding_by_index_is_trying_one_entry_after_the_other(entries: list[dict[str, object]]) -> None:
+    try:
+        whitelist = parse([json.dumps(entries)])
+    except ConfigurationRefused:
+        return
+    for device in EVERYTHING:
+        tried = (entry for entry in whitelist.entries if entry.failed_condition(device, NAMES) is None)
+        assert whitelist.match(device, NAMES) is next(tried, None)
