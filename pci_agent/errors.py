@@ -6,10 +6,12 @@ Every exception that pci-agent raises on purpose.
     PciAgentError
     ├── InvalidAddress            text that names no PCI function
     ├── ConfigurationRefused      every error of a configuration, at once
+    ├── RequestRefused            every error of what an instance asks for, at once
     ├── StoreRefused              durable state that can't be used as it is
     ├── StoreFailed               durable state that can't be written or reached at the moment
     ├── MessageRefused            a message that isn't ours, too big, or from another major version
     ├── TrackerSilent             no answer: the state stays here and is told again
+    ├── LibvirtSilent             no answer: who holds what stays as it was
     ├── Faulted                   what a caller of REST is told; one class a status code
     │   ├── NotFound
     │   ├── Ambiguous
@@ -63,12 +65,18 @@ class Refusal:
         return f"{where} = {self.value}: {self.what}; {self.cure}"
 
 
-class ConfigurationRefused(PciAgentError):
-    """A configuration can't be used. Carries every reason, so that one edit mends them all."""
-
+class _Refused(PciAgentError):
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         super().__init__("\n".join(str(refusal) for refusal in refusals))
         self.refusals = tuple(refusals)
+
+
+class ConfigurationRefused(_Refused):
+    """A configuration can't be used. Carries every reason, so that one edit mends them all."""
+
+
+class RequestRefused(_Refused):
+    """A flavor's extra specs, or another request, can't be read. Carries every reason."""
 
 
 class StoreRefused(PciAgentError):
@@ -105,3 +113,7 @@ class BadRequest(Faulted):
 
 class CommandFailed(PciAgentError):
     """A command couldn't do its work; the text is one line with the cure."""
+
+
+class LibvirtSilent(PciAgentError):
+    """No libvirt answered, or there is no way to ask it. Nothing is known anew: who holds what stays as it was."""
