@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from pci_agent.model.device import Device
 from pci_agent.model.inventory import TrackedDevice
+from pci_agent.model.state import Owner
 from pci_agent.model.stats import Pool
 from pci_agent.wire.messages import DeviceRecord, PoolRecord, device_record
 
@@ -26,8 +27,15 @@ def record_of(item: TrackedDevice) -> DeviceRecord:
             "status_reason": item.status_reason,
             "tags": dict(item.tags),
             "extra_info": _extra_info(device),
+            **_owner(item.owner),
         }
     )
+
+
+def _owner(owner: Owner | None) -> dict[str, str | None]:
+    if owner is None:
+        return {}
+    return {name: getattr(owner, name) for name in ("instance_uuid", "request_id", "project_id", "user_id")}
 
 
 def pool_records(pools: Iterable[Pool]) -> tuple[PoolRecord, ...]:
@@ -41,6 +49,7 @@ def pool_records(pools: Iterable[Pool]) -> tuple[PoolRecord, ...]:
             parent_addr=None if pool.parent_addr is None else str(pool.parent_addr),
             tags=dict(pool.tags),
             free=pool.free,
+            used=pool.used,
             total=pool.total,
         )
         for pool in pools

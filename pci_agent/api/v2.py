@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pci_agent.api.view import Document, View, extra_info, time
+from pci_agent.model import stats
 from pci_agent.tracker.store import RowMap
+from pci_agent.wire.messages import PoolRecord
 
 
 def _device(row: RowMap) -> Document:
@@ -34,18 +36,12 @@ def _device_detail(row: RowMap) -> Document:
 
 
 def _pool(pool: dict[str, Any]) -> Document:
-    """Show a pool with all but its ids in extra_info, as text; what has no value is left out."""
-    more = {
-        "phys_function": pool["parent_addr"],
-        "numa_node": pool["numa_node"],
-        "dev_type": pool["dev_type"],
-        **pool["tags"],
-    }
+    """Show a pool with all but its ids in extra_info."""
     return {
         "count": pool["free"],
         "vendor_id": pool["vendor_id"],
         "product_id": pool["product_id"],
-        "extra_info": {name: str(value) for name, value in more.items() if value is not None},
+        "extra_info": stats.extra_info(PoolRecord(**pool)),
     }
 
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pci_agent.api.view import Document, View, extra_info, time
+from pci_agent.model import stats
 from pci_agent.tracker.store import RowMap
+from pci_agent.wire.messages import PoolRecord
 
 
 def _device(row: RowMap) -> Document:
@@ -47,6 +49,7 @@ def _pool(pool: dict[str, Any]) -> Document:
     return {
         **pool["tags"],
         "count": pool["free"],
+        "used": pool.get("used", 0),
         "total": pool["total"],
         "vendor_id": pool["vendor_id"],
         "product_id": pool["product_id"],
@@ -70,6 +73,7 @@ def _hypervisor_detail(row: RowMap) -> Document:
     status = row["agent_status"] or {}
     return {
         **_hypervisor(row),
+        "physical_networks": stats.per_network(PoolRecord(**pool) for pool in row["pci_stats"]),
         "agent_uuid": row["agent_uuid"],
         "agent_version": status.get("agent_version"),
         "problems": status.get("problems", []),

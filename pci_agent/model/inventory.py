@@ -8,12 +8,14 @@ told in this look is left as it was: a bad read is neither a removal nor another
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
 from pci_agent.model.names import identities
-from pci_agent.model.state import Status
-from pci_agent.model.whitelist import Names, Tags, Whitelist
+from pci_agent.model.state import Owner, Status, derived
+from pci_agent.model.vocabulary import Tags
+from pci_agent.model.whitelist import Names, Whitelist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,9 @@ class TrackedDevice:
         device: the function as last seen
         tags: of the whitelist entry that offers it
         present: False once it vanished or left the whitelist; such a device is not reported
-        status: what an operator reads
+        host_use: what the host itself uses it for, where that keeps it from being given
+        owner: who holds it; None while nobody does
+        status: what an operator reads; follows from the facts above
         status_reason: why the status is not the one expected, else None
     """
 
@@ -36,17 +40,26 @@ class TrackedDevice:
     device: Device
     tags: Tags = field(default_factory=dict)
     present: bool = True
-    status: Status = Status.AVAILABLE
-    status_reason: str | None = None
+    host_use: tuple[str, ...] = ()
+    owner: Owner | None = None
+
+    status: Status = field(init=False)
+    status_reason: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        status, reason = derived(self.owner, self.host_use)
+        object.__setattr__(self, "status", status)
+        object.__setattr__(self, "status_reason", reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A function that was seen and that the whitelist offers, with its identity and the entry's tags."""
+    """A function that was seen and that the whitelist offers: its identity, the entry's tags, what the host does."""
 
     identity: str
     device: Device
     tags: Tags
+    host_use: tuple[str, ...] = ()
 
 
 Inventory = Mapping[str, TrackedDevice]
@@ -80,7 +93,32 @@ def untold(devices: Iterable[Device], unreadable: frozenset[PciAddress]) -> froz
     return unreadable | {device.address for device in devices if device.parent_addr in unreadable}
 
 
-def offered(devices: Iterable[Device], whitelist: Whitelist, names: Names) -> list[Offered]:
+def blocked_by_host(
+    devices: Iterable[Device], reasons: Mapping[PciAddress, tuple[str, ...]]
+) -> dict[PciAddress, tuple[str, ...]]:
+    """
+    Tell which functions can't be given because of what the host itself uses, and why.
+
+    A PF's own use blocks the PF alone, since it must be up for its VFs. A VF's blocks the VF and its PF.
+
+    Args:
+        devices: every function of the host, unlisted ones too
+        reasons: what the host uses each function for
+    """
+    blocked = dict(reasons)
+    for device in devices:
+        if device.parent_addr is not None and device.address in reasons:
+            own = tuple(f"its VF {device.address}: {reason}" for reason in reasons[device.address])
+            blocked[device.parent_addr] = blocked.get(device.parent_addr, ()) + own
+    return blocked
+
+
+def offered(
+    devices: Iterable[Device],
+    whitelist: Whitelist,
+    names: Names,
+    host_use: Mapping[PciAddress, tuple[str, ...]] = MappingProxyType({}),
+) -> list[Offered]:
     """
     Keep the functions that the whitelist offers, each with its identity.
 
@@ -88,13 +126,16 @@ def offered(devices: Iterable[Device], whitelist: Whitelist, names: Names) -> li
         devices: every function of the host, unlisted ones too, for a VF's PF may be one of them
         whitelist: what decides
         names: which netdev names count for which address
+        host_use: what the host uses each function for
     """
     known = identities(devices)
+    blocked = blocked_by_host(devices, host_use) if host_use else {}
     found = []
     for device in devices:
         entry = whitelist.match(device, names)
         if entry is not None and not entry.exclude:
-            found.append(Offered(known[device.address], device, entry.tags))
+            use = () if entry.allow_host_use else blocked.get(device.address, ())
+            found.append(Offered(known[device.address], device, entry.tags, use))
     return found
 
 
@@ -121,17 +162,37 @@ def reconcile(
         there.add(item.identity)
         known = tracked.get(item.identity)
         if known is None:
-            added.append(TrackedDevice(uuid=new_uuid(), identity=item.identity, device=item.device, tags=item.tags))
+            added.append(
+                TrackedDevice(
+                    uuid=new_uuid(),
+                    identity=item.identity,
+                    device=item.device,
+                    tags=item.tags,
+                    host_use=item.host_use,
+                )
+            )
         elif not known.present:
-            added.append(replace(known, device=item.device, tags=item.tags, present=True))
-        elif (known.device is not item.device and known.device != item.device) or known.tags != item.tags:
-            updated.append(replace(known, device=item.device, tags=item.tags))
+            added.append(_seen_again(known, item))
+        elif _differs(known, item):
+            updated.append(_seen_again(known, item))
     removed = [
         replace(known, present=False)
         for known in tracked.values()
         if known.present and known.identity not in there and known.device.address not in untold
     ]
     return Change(tuple(added), tuple(updated), tuple(removed))
+
+
+def _differs(known: TrackedDevice, item: Offered) -> bool:
+    return (
+        (known.device is not item.device and known.device != item.device)
+        or known.tags != item.tags
+        or known.host_use != item.host_use
+    )
+
+
+def _seen_again(known: TrackedDevice, item: Offered) -> TrackedDevice:
+    return replace(known, device=item.device, tags=item.tags, host_use=item.host_use, present=True)
 
 
 def apply(tracked: Inventory, change: Change) -> dict[str, TrackedDevice]:

@@ -91,7 +91,7 @@ class DeviceRecord(_Model):
 
 
 class PoolRecord(_Model):
-    """Devices of one kind on the reporting host; *free* of *total* are available."""
+    """Devices of one kind on the reporting host; *free* of *total* are available, *used* are held by somebody."""
 
     vendor_id: HexId
     product_id: HexId
@@ -100,6 +100,7 @@ class PoolRecord(_Model):
     parent_addr: Name | None = None
     tags: Tags = Field(default_factory=dict)
     free: Count
+    used: Count = 0
     total: Count
 
 

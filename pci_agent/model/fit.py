@@ -1,0 +1,296 @@
+"""
+Finds devices for a set of requests, or says what stands in the way of each: the one matcher of agent and tracker.
+
+* A set is one guest's. It never takes a device twice, never one that isn't available, never a PF together with
+  one of its VFs. Members of one IOMMU group go to one guest: several may go to this one, none where another
+  guest holds one of them.
+* Filters in order: spec; type (a PF, a vdpa or a remotely managed device only if asked for, network class for a
+  port); NUMA; free. A filter sees devices, not counters, and none counts what an earlier one took away.
+* Of what fits it takes the nearest by NUMA, then the least special (fewest tags that nobody asked for), then VFs
+  of PFs that are in use already, before it breaks a whole PF. Equal input gives an equal answer.
+* Its no is a no: an assignment is found wherever one exists. A set of more than MOST_DEVICES, or one that takes
+  too many steps, is undecided instead.
+"""
+
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pci_agent.model.device import Device, DevType
+from pci_agent.model.exclusion import Alike, Choice, TooManyBranches, serve
+from pci_agent.model.inventory import TrackedDevice
+from pci_agent.model.request import NumaPolicy, PciRequest
+from pci_agent.model.state import Status
+from pci_agent.model.vocabulary import Tags
+
+MOST_DEVICES = 64
+
+FILTERS = ("spec", "type", "numa", "free")
+"""In their order; each request is told how many devices each one left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A device for everything asked for: by request_id, in order of address."""
+
+    devices: Mapping[str, tuple[TrackedDevice, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """
+    How one request fared in a set that can't be met.
+
+    Attributes:
+        request_id: which request
+        wanted: how many devices it asks for
+        left: how many devices each of FILTERS left, in their order
+        met: True where it could be met beside those before it
+        starved_by: the requests before it that take what it needs; empty where it is met, or lacks devices alone
+    """
+
+    request_id: str
+    wanted: int
+    left: tuple[int, ...]
+    met: bool
+    starved_by: tuple[str, ...]
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in zip(FILTERS, self.left, strict=True))
+        verdict = "met" if self.met else "not met"
+        if self.starved_by:
+            verdict += f", starved by {', '.join(self.starved_by)}"
+        return f"request {self.request_id}: {verdict}; asks for {self.wanted}, devices left by each filter: {counts}"
+
+
+@dataclass(frozen=True, slots=True)
+class NoFit:
+    """The set can't be met: every request of it, in its order."""
+
+    shortages: tuple[Shortage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Neither yes nor no, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestNuma:
+    """
+    Where the guest's memory is.
+
+    Attributes:
+        cells: the host's NUMA nodes that the guest's cells lie on; empty where unknown, then nothing is filtered
+        sockets: the socket of each of the host's nodes; None where the host doesn't say
+    """
+
+    cells: frozenset[int] = frozenset()
+    sockets: Mapping[int, int | None] = field(default_factory=dict)
+
+    def rank(self, policy: NumaPolicy, node: int | None) -> int | None:
+        """Tell how far a device on a node is, from 0; None where the policy doesn't allow it."""
+        if not self.cells or node in self.cells:
+            return 0
+        if policy is NumaPolicy.PREFERRED:
+            return 1 if node is None else 2
+        if policy is NumaPolicy.LEGACY:
+            return 1 if node is None else None
+        if policy is NumaPolicy.SOCKET and node in self._nodes_of_sockets():
+            return 1
+        return None
+
+    def _nodes_of_sockets(self) -> Collection[int]:
+        if None in self.sockets.values():
+            return ()
+        own = {self.sockets[cell] for cell in self.cells if cell in self.sockets}
+        return [node for node, socket in self.sockets.items() if socket in own]
+
+
+ANYWHERE = GuestNuma()
+
+
+def fit(
+    devices: Iterable[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma = ANYWHERE
+) -> Assignment | NoFit | Undecided:
+    """
+    Choose devices for a set of requests.
+
+    Args:
+        devices: the host's inventory; held ones too, for they keep others from being given
+        requests: of one guest, each with a request_id of its own
+        numa: where the guest's memory is
+    """
+    asked = sum(request.count for request in requests)
+    if asked > MOST_DEVICES:
+        return Undecided(f"the set asks for {asked} devices, up to {MOST_DEVICES} are decided")
+    market = _Market(devices, requests, numa)
+    try:
+        served = market.serve(range(len(requests)))
+        if served is None:
+            return NoFit(_shortages(market, requests))
+    except TooManyBranches:
+        return Undecided("too many ways to share PFs and VFs among the requests; ask for fewer at once")
+    return Assignment({request.request_id: served[place] for place, request in enumerate(requests)})
+
+
+def _shortages(market: "_Market", requests: Sequence[PciRequest]) -> tuple[Shortage, ...]:
+    met: list[int] = []
+    told = []
+    for place, request in enumerate(requests):
+        is_met = market.serve([*met, place]) is not None
+        rivals = () if is_met else _rivals(market, met, place)
+        told.append(
+            Shortage(
+                request.request_id,
+                request.count,
+                market.left(place),
+                is_met,
+                tuple(requests[rival].request_id for rival in rivals),
+            )
+        )
+        if is_met:
+            met.append(place)
+    return tuple(told)
+
+
+def _rivals(market: "_Market", met: list[int], starved: int) -> list[int]:
+    """Find those without whom the starved one could be met: none of them can be left out."""
+    if market.serve([starved]) is None:
+        return []
+    rivals = list(met)
+    for each in met:
+        others = [rival for rival in rivals if rival != each]
+        if market.serve([*others, starved]) is None:
+            rivals = others
+    return rivals
+
+
+_FAR = 1_000_000
+_SPECIAL = 1_000
+_ALL_BUT_FREE = len(FILTERS) - 1
+
+
+@dataclass(slots=True)
+class _Kind:
+    """
+    Devices that no request tells apart.
+
+    Attributes:
+        passed: by request, how many of the filters before "free" they pass
+        costs: by request, what one of them costs; None where it doesn't serve
+        seen: how many there are
+        free: how many of them can be given
+    """
+
+    passed: tuple[int, ...]
+    costs: tuple[int | None, ...]
+    seen: int = 0
+    free: int = 0
+
+
+class _Market:
+    """Devices by kind, and who could take which."""
+
+    def __init__(self, devices: Iterable[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma) -> None:
+        self._requests = requests
+        self._numa = numa
+        self._items = {item.device.address: item for item in devices if item.present}
+        self._kinds: dict[Hashable, _Kind] = {}
+        self._choices: list[Choice] = []
+        self._costs: dict[Alike, tuple[int | None, ...]] = {}
+        self._sort(_Held(self._items.values()))
+
+    def _sort(self, held: "_Held") -> None:
+        """Count every device, and offer those that are free and serve somebody."""
+        free = []
+        for item in self._items.values():
+            kind = self._kind(item)
+            kind.seen += 1
+            if item.status is Status.AVAILABLE and not held.keep(item.device):
+                kind.free += 1
+                free.append((item.device, kind))
+        whole = {device.address for device, _ in free if device.dev_type is DevType.PF}
+        for device, kind in free:
+            if any(cost is not None for cost in kind.costs):
+                self._offer(device, kind, breaks=device.parent_addr in whole)
+
+    def _kind(self, item: TrackedDevice) -> _Kind:
+        device = item.device
+        # Devices of one whitelist entry share its tags, so that their identity tells most of them alike.
+        key = (
+            device.vendor_id,
+            device.product_id,
+            device.dev_type,
+            device.numa_node,
+            device.class_code,
+            id(item.tags),
+        )
+        known = self._kinds.get(key)
+        if known is None:
+            judged = [self._judge(request, device, item.tags) for request in self._requests]
+            known = self._kinds[key] = _Kind(tuple(each[0] for each in judged), tuple(each[1] for each in judged))
+        return known
+
+    def _judge(self, request: PciRequest, device: Device, tags: Tags) -> tuple[int, int | None]:
+        """Tell how many filters a device passes, and what it costs where it passes all."""
+        if not request.asks_for(device, tags):
+            return 0, None
+        if not request.takes(device, tags):
+            return 1, None
+        rank = self._numa.rank(request.numa_policy, device.numa_node)
+        if rank is None:
+            return 2, None
+        asked = {name for spec in request.specs for name in spec.tags}
+        return _ALL_BUT_FREE, rank * _FAR + len(set(tags) - asked) * _SPECIAL
+
+    def _offer(self, device: Device, kind: _Kind, *, breaks: bool) -> None:
+        name = (kind.costs, breaks)
+        if name not in self._costs:
+            self._costs[name] = tuple(None if cost is None else cost + breaks for cost in kind.costs)
+        is_pf = device.dev_type is DevType.PF
+        self._choices.append(Choice(device.address, name, device.address if is_pf else device.parent_addr, is_pf))
+
+    def serve(self, places: Sequence[int]) -> dict[int, tuple[TrackedDevice, ...]] | None:
+        """Choose devices for the requests at *places*; None where there are none for all of them."""
+        costs = {name: tuple(each[place] for place in places) for name, each in self._costs.items()}
+        useful: dict[Alike, tuple[int | None, ...]] = {
+            name: each for name, each in costs.items() if any(cost is not None for cost in each)
+        }
+        served = serve(
+            [each for each in self._choices if each.kind in useful],
+            [self._requests[place].count for place in places],
+            useful,
+        )
+        if served is None:
+            return None
+        return {
+            place: tuple(self._items[address] for address in given) for place, given in zip(places, served, strict=True)
+        }
+
+    def left(self, place: int) -> tuple[int, ...]:
+        """Count the devices that each filter left of those present."""
+        kinds = self._kinds.values()
+        passed = [
+            sum(kind.seen for kind in kinds if kind.passed[place] >= least) for least in range(1, _ALL_BUT_FREE + 1)
+        ]
+        return (*passed, sum(kind.free for kind in kinds if kind.passed[place] == _ALL_BUT_FREE))
+
+
+class _Held:
+    """What devices that somebody holds keep from being given: their PF or VFs, and their IOMMU groups."""
+
+    def __init__(self, items: Iterable[TrackedDevice]) -> None:
+        held = [item.device for item in items if item.owner is not None]
+        self._addresses = {device.address for device in held}
+        self._parents = {device.parent_addr for device in held if device.parent_addr is not None}
+        self._groups = {device.iommu_group for device in held if device.iommu_group is not None}
+
+    def keep(self, device: Device) -> bool:
+        """True where the device can't be given because of another one."""
+        return (
+            device.iommu_group in self._groups
+            or device.address in self._parents
+            or (device.parent_addr is not None and device.parent_addr in self._addresses)
+        )
