@@ -32,6 +32,7 @@ class Qmp:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._lines.close()
         self._socket.close()
 
     def __call__(self, command: str, **arguments: Any) -> Any:

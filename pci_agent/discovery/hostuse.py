@@ -1,0 +1,74 @@
+"""
+Tells which PCI functions the host itself is using, and why, in words that an operator understands.
+
+* Use is a default route, a global address, a bridge, bond, Open vSwitch or other master over its netdev
+  (hostnet.py); a mounted disk, or swap (hostdisks.py); the boot display. Being up is not use, nor is a loopback,
+  link-local or multicast address.
+* Facts of single functions: what a VF's use means for its PF, or a PF's for its VFs, is the model's to decide.
+* What can't be read is a problem, and nothing is concluded from it; ``host_use`` raises nothing.
+* Few system calls: two links per netdev, a listing per virtual one, no question per PCI function but of displays.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pci_agent.discovery.attributes import read, said
+from pci_agent.discovery.findings import Findings
+from pci_agent.discovery.hostdisks import Storage
+from pci_agent.discovery.hostnet import Addresses, Network, net_addresses
+from pci_agent.model.address import PciAddress
+from pci_agent.model.device import Device
+
+_DISPLAY = "03"
+
+
+@dataclass(frozen=True, slots=True)
+class HostUse:
+    """
+    What the host uses of its own devices.
+
+    Attributes:
+        reasons: why, in sorted sentences, of each function that is in use; who isn't here isn't known to be
+        problems: what couldn't be read, so that nothing was concluded from it
+    """
+
+    reasons: Mapping[PciAddress, tuple[str, ...]]
+    problems: tuple[str, ...]
+
+
+def host_use(
+    devices: Iterable[Device],
+    *,
+    sysfs_root: str = "/sys",
+    proc_root: str = "/proc",
+    addresses: Addresses = net_addresses,
+) -> HostUse:
+    """
+    Look which of these functions the host is using.
+
+    Args:
+        devices: the functions that a scan of the same tree gave; all others are left out
+        sysfs_root: where sysfs is mounted; any directory of the same shape serves
+        proc_root: likewise
+        addresses: gives the IP addresses by name of netdev; ``dict`` where the tree isn't the running system's
+    """
+    known = {device.address: device for device in devices}
+    found = Findings()
+    Network(found, sysfs_root, proc_root).look(addresses)
+    Storage(found, sysfs_root, proc_root).look()
+    _displays(found, sysfs_root, known.values())
+    return HostUse(found.reasons(known), found.problems())
+
+
+def _displays(found: Findings, root: str, devices: Iterable[Device]) -> None:
+    for device in devices:
+        if not device.class_code.startswith(_DISPLAY):
+            continue
+        try:
+            if read(os.path.join(root, "bus/pci/devices", str(device.address), "boot_vga")) == "1":
+                found.use(device.address, "it is the boot display")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            found.note(f"sys/bus/pci/devices/{device.address}/boot_vga: {said(error)}")
