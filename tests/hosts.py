@@ -1,11 +1,17 @@
-"""A hypervisor in a test: a directory for /sys, a real agent on a real store, and a tracker to tell."""
+"""
+A hypervisor in a test: a directory for /sys, a real agent on a real store, and a tracker to tell.
+
+What the host itself uses is what the test says in *uses*: a reason by address.
+"""
 
 from contextlib import ExitStack
 from pathlib import Path
 
 from pci_agent.agent.service import Agent
 from pci_agent.agent.store import Machine, Store
+from pci_agent.discovery.hostuse import HostUse
 from pci_agent.model import device_spec
+from pci_agent.model.address import PciAddress
 from pci_agent.tracker.store import Store as TrackerStore
 from pci_agent.wire.messages import Answer, Heartbeat, Report, Verdict
 from sysfs import FakeSysfs
@@ -27,13 +33,20 @@ class Host:
         self.state_dir = state_dir
         self.machine = Machine(f"machine-of-{name}", None)
         self._specs = specs or (EVERYTHING,)
+        self.uses: dict[str, str] = {}
         self._open = ExitStack()
         self.agent: Agent
 
     def start(self) -> Agent:
         self.store = self._open.enter_context(Store.opened(str(self.state_dir), self.machine))
         whitelist = device_spec.parse(self._specs)
-        self.agent = Agent(self.store, host=self.name, whitelist=whitelist, sysfs_root=str(self.sysfs))
+        self.agent = Agent(
+            self.store,
+            host=self.name,
+            whitelist=whitelist,
+            sysfs_root=str(self.sysfs),
+            host_use=lambda _: HostUse({PciAddress.parse(each): (why,) for each, why in self.uses.items()}, ()),
+        )
         self.agent.start()
         self.agent.look()
         return self.agent

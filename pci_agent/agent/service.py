@@ -8,7 +8,7 @@ nothing.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -17,7 +17,9 @@ from pci_agent.agent.conversation import Conversation, Snapshot, Speaker, State
 from pci_agent.agent.records import pool_records, record_of
 from pci_agent.agent.store import Store
 from pci_agent.discovery import sysfs
+from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.sysfs import Scan
+from pci_agent.model.device import Device
 from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
 from pci_agent.model.names import Remembered, names_of, remember
 from pci_agent.model.stats import pools
@@ -50,11 +52,21 @@ class Looked:
 class Agent:
     """One hypervisor's devices, and what the tracker is told of them. Every method may be called by any thread."""
 
-    def __init__(self, store: Store, *, host: str, whitelist: Whitelist, sysfs_root: str = "/sys") -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        host: str,
+        whitelist: Whitelist,
+        sysfs_root: str = "/sys",
+        host_use: Callable[[Sequence[Device]], HostUse] = lambda _: HostUse({}, ()),
+    ) -> None:
         self._store = store
         self._host = host
         self._whitelist = whitelist
         self._sysfs_root = sysfs_root
+        self._host_use = host_use
+        self._use = HostUse({}, ())
         self._lock = threading.RLock()
         self._scan: Scan | None = None
         self._names: Names = {}
@@ -92,14 +104,15 @@ class Agent:
         """Look at the host and keep what changed. Where sysfs can't be listed, nothing is concluded."""
         with self._lock:
             seen = sysfs.scan(self._sysfs_root, self._scan)
+            use = self._host_use(seen.devices) if seen.complete else self._use
             change = Change()
-            if seen.complete and not (self._scan is not None and _same(self._scan, seen)):
+            if seen.complete and not (self._scan is not None and _same(self._scan, seen) and use == self._use):
                 self._learn_names(seen)
-                change = self._decide(seen)
+                change = self._decide(seen, use)
                 if change:
                     self._commit(change)
-                self._scan = seen
-            self._say_how_it_fares(seen)
+                self._scan, self._use = seen, use
+            self._say_how_it_fares(seen, use)
             present = len(self._records)
         return Looked(len(seen.devices), present, len(seen.problems), changed=bool(change), complete=seen.complete)
 
@@ -110,10 +123,10 @@ class Agent:
             self._remembered = remembered
         self._names = names_of(seen.devices, remembered)
 
-    def _decide(self, seen: Scan) -> Change:
+    def _decide(self, seen: Scan, use: HostUse) -> Change:
         return reconcile(
             self._tracked,
-            offered(seen.devices, self._whitelist, self._names),
+            offered(seen.devices, self._whitelist, self._names, use.reasons),
             untold=untold(seen.devices, seen.unreadable),
             new_uuid=lambda: str(uuid4()),
         )
@@ -143,9 +156,12 @@ class Agent:
         )
         self._changed()
 
-    def _say_how_it_fares(self, seen: Scan) -> None:
+    def _say_how_it_fares(self, seen: Scan, use: HostUse) -> None:
         self._set_status(
-            problems=tuple(ProblemRecord(address=problem.address, cause=problem.cause) for problem in seen.problems),
+            problems=(
+                *(ProblemRecord(address=problem.address, cause=problem.cause) for problem in seen.problems),
+                *(ProblemRecord(cause=f"what the host uses: {cause}") for cause in use.problems),
+            ),
             unresolved_devnames=self._whitelist.unresolved_devnames(self._names),
         )
 

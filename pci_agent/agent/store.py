@@ -10,9 +10,10 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import quote
 from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
@@ -212,6 +213,31 @@ class Store:
                 "INSERT OR REPLACE INTO acknowledged_device (uuid, hash) VALUES (?, ?)",
                 [(uuid, each) for uuid, each in state.hashes.items() if before.get(uuid) != each],
             )
+
+
+def peek(directory: str, machine: Machine) -> tuple[dict[str, TrackedDevice], dict[str, str]]:
+    """
+    Read the devices and netdev names of a store that somebody else may have open; nothing is written or locked.
+
+    Raises:
+        StoreFailed: there is none, or it can't be read by this user.
+        StoreRefused: it is of another version, or damaged.
+    """
+    path = os.path.join(directory, "agent.sqlite")
+    try:
+        os.stat(path)
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version != len(_CHANGES):
+                raise StoreRefused(f"{path}: of another pci-agent (schema {version}, this one reads {len(_CHANGES)})")
+            store = Store(database, "", machine.boot_id or "")
+            return store.tracked(), store.remembered()
+    except FileNotFoundError:
+        raise StoreFailed(f"{path} isn't there: no agent has run with this state directory") from None
+    except (OSError, sqlite3.OperationalError) as error:
+        raise StoreFailed(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise StoreRefused(f"{path}: {error}") from error
 
 
 def _line(path: str) -> str | None:

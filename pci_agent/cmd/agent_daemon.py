@@ -1,7 +1,9 @@
 """The daemon that ``pci-agent`` is without a command."""
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from oslo_config import cfg
 
@@ -12,7 +14,11 @@ from pci_agent.agent.store import Machine, Store
 from pci_agent.bell import Bell
 from pci_agent.cmd import process
 from pci_agent.conf import agent, host, pci
+from pci_agent.discovery import hostuse
+from pci_agent.discovery.hostnet import Addresses, net_addresses
+from pci_agent.discovery.hostuse import HostUse
 from pci_agent.model import device_spec
+from pci_agent.model.device import Device
 from pci_agent.model.whitelist import Whitelist
 from pci_agent.wire import rpc
 
@@ -25,8 +31,8 @@ _PATIENCE_S = 0.5
 
 
 def whitelist(conf: cfg.ConfigOpts) -> Whitelist:
-    """Read the whitelist that a configuration holds."""
-    read = device_spec.parse(conf.pci.device_spec)
+    """Read the whitelist that a configuration holds, or that of nova's file where it names one."""
+    read = device_spec.parse(process.device_specs(conf))
     if not read.entries:
         LOG.warning("[pci] device_spec has no entry: nothing is offered")
     return read
@@ -59,10 +65,29 @@ def serve(arguments: Sequence[str], commands: Iterable[str]) -> None:
 def started(conf: cfg.ConfigOpts, store: Store, offered: Whitelist, tell: Tell) -> tuple[Agent, Reporter, Bell]:
     """Build an agent on its store, the reporter that it wakes, and the bell that both ring; nothing runs yet."""
     bell = Bell()
-    device_agent = Agent(store, host=conf.host, whitelist=offered, sysfs_root=conf.agent.sysfs_root)
+    device_agent = Agent(
+        store,
+        host=conf.host,
+        whitelist=offered,
+        sysfs_root=conf.agent.sysfs_root,
+        host_use=uses(conf.agent.sysfs_root, conf.agent.proc_root),
+    )
     reporter = Reporter(device_agent, tell, heartbeat_s=conf.agent.heartbeat_interval_s, told=bell.ring)
     device_agent.start(changed=reporter.wake)
     return device_agent, reporter, bell
+
+
+def uses(sysfs_root: str, proc_root: str) -> Callable[[Sequence[Device]], HostUse]:
+    """
+    Give what tells the host's own use of its devices.
+
+    The running system's addresses and /proc say nothing of another machine's tree, so that nothing is told then.
+    """
+    here = os.path.realpath(sysfs_root) == "/sys"
+    if not here and proc_root == "/proc":
+        return lambda _: HostUse({}, ())
+    addresses: Addresses = net_addresses if here else dict
+    return partial(hostuse.host_use, sysfs_root=sysfs_root, proc_root=proc_root, addresses=addresses)
 
 
 def watch(

@@ -1,13 +1,16 @@
 """
 The commands of ``pci-agent``: what an operator asks on the host.
 
-They need no configuration, no bus and no root, and load none of what the daemon does.
+They need no bus, no daemon and no root, change nothing, and say what they can't know. discover and capture load
+none of what the daemon does; the others read its configuration, and its store where they may.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 
 from pci_agent.discovery import sysfs
+from pci_agent.errors import CommandFailed, ConfigurationRefused, Refusal
 from pci_agent.inspect import capture as captures
 from pci_agent.inspect import discover as listing
 
@@ -43,8 +46,106 @@ def capture(arguments: Sequence[str]) -> int:
     return 0
 
 
+def check_config(arguments: Sequence[str]) -> int:
+    """Check the whitelist, and what it does on this host."""
+    from pci_agent.cmd import configured, looking  # noqa: PLC0415 - the daemon's configuration, not discover's
+    from pci_agent.inspect import check_config as checking  # noqa: PLC0415
+
+    parser = _parser(
+        "check-config",
+        "Tell every error of the configuration, and what it does on this host that may not be meant.",
+        epilog="Exits with 0 where all is well, 1 where there are warnings, 2 where the agent would not start.",
+    )
+    asked = parser.parse_args(arguments)
+    errors: list[Refusal] = []
+    whitelist = configured.whitelist_or_errors(asked, errors)
+    with looking.looked_at(asked, configured.state_dir(asked)) as host:
+        told = checking.check(whitelist, errors, host)
+    print(checking.as_json(told) if asked.format == "json" else checking.as_text(told))  # noqa: T201 - the answer
+    return told.exit_code
+
+
+def explain(arguments: Sequence[str]) -> int:
+    """Explain why one function is offered or not."""
+    from pci_agent.cmd import configured, looking  # noqa: PLC0415
+    from pci_agent.inspect import explain as explaining  # noqa: PLC0415
+
+    parser = _parser(
+        "explain",
+        "Tell why one PCI function is offered or not: every entry of the whitelist, and what to do about it.",
+        epilog="Exits with 0 where the function is offered, 1 where it isn't or isn't there.",
+    )
+    parser.add_argument("address", metavar="ADDRESS", help="as lspci shows it, or its netdev's name")
+    asked = parser.parse_args(arguments)
+    whitelist = configured.whitelist(asked)
+    with looking.looked_at(asked, configured.state_dir(asked)) as host:
+        device = looking.found(asked.address, host)
+        told = explaining.explain(device, whitelist, host)
+    print(explaining.as_json(told) if asked.format == "json" else explaining.as_text(told))  # noqa: T201 - the answer
+    return 0 if told.offered else 1
+
+
+def plan(arguments: Sequence[str]) -> int:
+    """Show what another configuration would change."""
+    from pci_agent.cmd import configured, looking  # noqa: PLC0415
+    from pci_agent.inspect import plan as planning  # noqa: PLC0415
+
+    parser = _parser(
+        "plan",
+        "Tell what the whitelist of another configuration file would change on this host, and whom it would strand.",
+        epilog="Exits with 0, or 1 where a device that an instance holds would be lost.",
+    )
+    parser.add_argument("--new-config", metavar="FILE", required=True, help="pci-agent's own form, or nova's")
+    asked = parser.parse_args(arguments)
+    now, then = configured.whitelist(asked), configured.whitelist_of(asked.new_config)
+    with looking.looked_at(asked, configured.state_dir(asked)) as host:
+        told = planning.plan(now, then, host)
+    print(planning.as_json(told) if asked.format == "json" else planning.as_text(told))  # noqa: T201 - the answer
+    return told.exit_code
+
+
+def run(command: str, arguments: Sequence[str]) -> int:
+    """Run a command; what can't be used is told on stderr, with exit code 2 for a configuration and 1 for the rest."""
+    try:
+        return COMMANDS[command](arguments)
+    except ConfigurationRefused as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the command's last word
+        return 2
+    except BrokenPipeError:
+        raise CommandFailed("nobody reads the answer") from None
+
+
+def _parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"pci-agent {name}", description=description, epilog=epilog)
+    parser.add_argument(
+        "--config-file", metavar="FILE", action="append", default=[], help="default: pci-agent.conf in its usual places"
+    )
+    parser.add_argument(
+        "--nova-config", metavar="FILE", action="append", default=[], help="take the whitelist from nova's file"
+    )
+    _sysfs_root(parser, "or a capture's file, of which nothing but the PCI functions is known; default: %(default)s")
+    parser.add_argument(
+        "--proc-root", metavar="DIR", default="/proc", help="where proc is mounted; default: %(default)s"
+    )
+    parser.add_argument("--state-dir", metavar="DIR", help="the agent's store; default: as configured")
+    parser.add_argument(
+        "--libvirt-uri",
+        metavar="URI",
+        default="qemu:///system",
+        help='where to ask who holds what; "" asks nobody; default: %(default)s',
+    )
+    parser.add_argument("-f", "--format", choices=("text", "json"), default="text")
+    return parser
+
+
 def _sysfs_root(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--sysfs-root", metavar="DIR", default="/sys", help=text)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"discover": discover, "capture": capture}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "discover": discover,
+    "capture": capture,
+    "check-config": check_config,
+    "explain": explain,
+    "plan": plan,
+}

@@ -20,6 +20,7 @@ from oslo_log import log
 
 from pci_agent import __version__
 from pci_agent.bell import Bell
+from pci_agent.conf import pci
 from pci_agent.errors import ConfigurationRefused, PciAgentError, Refusal, StoreRefused
 
 EX_CONFIG = 78
@@ -47,6 +48,52 @@ def configuration(
             description=description,
             epilog=epilog,
         )
+        for group in groups:
+            _touch(conf, group)
+    except (cfg.Error, OSError, UnicodeDecodeError) as error:
+        raise ConfigurationRefused([_refusal(error, arguments)]) from error
+    return conf
+
+
+def device_specs(conf: cfg.ConfigOpts) -> list[str]:
+    """
+    Give the values of ``[pci] device_spec``: of nova's files where --nova-config names some.
+
+    Raises:
+        ConfigurationRefused: a file of nova's can't be read, or both have a whitelist.
+    """
+    own = list(conf.pci.device_spec)
+    if not conf.nova_config:
+        return own
+    if own:
+        raise ConfigurationRefused(
+            [
+                Refusal(
+                    option="[pci] device_spec",
+                    entry=None,
+                    key=None,
+                    value="",
+                    what="it stands in a file of pci-agent's own, and --nova-config names another",
+                    cure="take it out of the one, or leave --nova-config out",
+                )
+            ]
+        )
+    return list(pci_group(conf.nova_config, pci).pci.device_spec)
+
+
+def pci_group(files: Sequence[str], *groups: ModuleType) -> cfg.ConfigOpts:
+    """
+    Read the options of *groups*, and nothing else, from files of anybody's.
+
+    Raises:
+        ConfigurationRefused: a file can't be read or parsed.
+    """
+    conf = cfg.ConfigOpts()
+    for group in groups:
+        group.register_opts(conf)
+    arguments = [word for file in files for word in ("--config-file", file)]
+    try:
+        conf(arguments, project="nova", default_config_files=[], default_config_dirs=[])
         for group in groups:
             _touch(conf, group)
     except (cfg.Error, OSError, UnicodeDecodeError) as error:

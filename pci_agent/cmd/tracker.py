@@ -8,14 +8,15 @@ from typing import NoReturn
 from oslo_config import cfg
 
 from pci_agent.cmd import process
-from pci_agent.conf import api, database, host, tracker
+from pci_agent.conf import alias, api, database, host, tracker
+from pci_agent.model.request import parse_aliases
 from pci_agent.tracker.database import check, connect
 from pci_agent.tracker.endpoint import Endpoint
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
 
 PROJECT = "pci-tracker"
-GROUPS = (host, tracker, database, api)
+GROUPS = (host, tracker, alias, database, api)
 
 _PATIENCE_S = 5
 
@@ -40,6 +41,7 @@ def store(conf: cfg.ConfigOpts) -> Store:
 def _serve(arguments: Sequence[str]) -> None:
     conf = configuration(arguments, "Answers agents and keeps the fleet's PCI devices.")
     process.set_up_logging(conf, PROJECT)
+    parse_aliases(conf.pci.alias)  # a flavor that names one is refused later; a bad one is refused now
     fleet = store(conf)
     bus = rpc.transport(conf)
     server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet))

@@ -9,7 +9,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from pci_agent.conf import agent, api, database, host, pci, tracker
+from pci_agent.conf import agent, alias, api, database, host, pci, tracker
 
 _TRANSPORT = cfg.StrOpt(
     "transport_url",
@@ -35,6 +35,7 @@ def tracker_opts() -> list[tuple[str, list[Any]]]:
     return [
         ("DEFAULT", [*host.OPTIONS, _TRANSPORT]),
         (tracker.GROUP, tracker.OPTIONS),
+        (alias.GROUP, alias.OPTIONS),
         (database.GROUP, database.OPTIONS),
         (api.GROUP, api.OPTIONS),
     ]

@@ -26,9 +26,20 @@ OPTIONS = [
     ),
     cfg.IntOpt("rpc_timeout_s", default=15, min=1, help="Seconds to wait for a tracker's answer before telling again."),
     cfg.StrOpt("sysfs_root", default="/sys", help="Where sysfs is mounted."),
+    cfg.StrOpt("proc_root", default="/proc", help="Where proc is mounted; it tells what the host itself uses."),
+]
+CLI_OPTIONS = [
+    cfg.MultiStrOpt(
+        "nova-config",
+        default=[],
+        metavar="FILE",
+        help="Take the whitelist from the [pci] group of nova's file, instead of from a file of pci-agent's own;"
+        " nothing else of it is read. May be given several times, as --config-file may.",
+    ),
 ]
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Make the options known."""
     conf.register_opts(OPTIONS, group=GROUP)
+    conf.register_cli_opts(CLI_OPTIONS)

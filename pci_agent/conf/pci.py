@@ -26,8 +26,13 @@ decides about it. All conditions of an entry must hold:
 
 An address without wildcards, or a devname, that is an SR-IOV PF takes the PF's VFs along.
 
-"exclude": true keeps what the entry matches from being offered. Every other key is a tag, such as
-physical_network: devices that differ in a tag are different to who asks for one.
+"exclude": true keeps what the entry matches from being offered. "allow_host_use": true offers it even where
+the host itself uses it: without that a device with the host's default route, address, bridge, bond or disk on
+it is shown as unavailable.
+
+Every other key is a tag: devices that differ in a tag are different to who asks for one. nova's own tags have a
+type: physical_network is text or null; managed, trusted, remote_managed, live_migratable and one_time_use are
+true or false; resource_class and traits are kept for placement and asked for by nobody here.
 
 To offer everything that a host has, say so: {"address": "*:*:*.*"}
 """,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pci_agent.model.device import Device, DevType
 from pci_agent.model.exclusion import Alike, Choice, TooManyBranches, serve
 from pci_agent.model.inventory import TrackedDevice
+from pci_agent.model.relatives import Held
 from pci_agent.model.request import NumaPolicy, PciRequest
 from pci_agent.model.state import Status
 from pci_agent.model.vocabulary import Tags
@@ -196,19 +197,20 @@ class _Market:
     def __init__(self, devices: Iterable[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma) -> None:
         self._requests = requests
         self._numa = numa
-        self._items = {item.device.address: item for item in devices if item.present}
+        items = list(devices)
+        self._items = {item.device.address: item for item in items if item.present}
         self._kinds: dict[Hashable, _Kind] = {}
         self._choices: list[Choice] = []
         self._costs: dict[Alike, tuple[int | None, ...]] = {}
-        self._sort(_Held(self._items.values()))
+        self._sort(Held(items))
 
-    def _sort(self, held: "_Held") -> None:
+    def _sort(self, held: Held) -> None:
         """Count every device, and offer those that are free and serve somebody."""
         free = []
         for item in self._items.values():
             kind = self._kind(item)
             kind.seen += 1
-            if item.status is Status.AVAILABLE and not held.keep(item.device):
+            if item.status is Status.AVAILABLE and not held.keeps(item.device):
                 kind.free += 1
                 free.append((item.device, kind))
         whole = {device.address for device, _ in free if device.dev_type is DevType.PF}
@@ -276,21 +278,3 @@ class _Market:
             sum(kind.seen for kind in kinds if kind.passed[place] >= least) for least in range(1, _ALL_BUT_FREE + 1)
         ]
         return (*passed, sum(kind.free for kind in kinds if kind.passed[place] == _ALL_BUT_FREE))
-
-
-class _Held:
-    """What devices that somebody holds keep from being given: their PF or VFs, and their IOMMU groups."""
-
-    def __init__(self, items: Iterable[TrackedDevice]) -> None:
-        held = [item.device for item in items if item.owner is not None]
-        self._addresses = {device.address for device in held}
-        self._parents = {device.parent_addr for device in held if device.parent_addr is not None}
-        self._groups = {device.iommu_group for device in held if device.iommu_group is not None}
-
-    def keep(self, device: Device) -> bool:
-        """True where the device can't be given because of another one."""
-        return (
-            device.iommu_group in self._groups
-            or device.address in self._parents
-            or (device.parent_addr is not None and device.parent_addr in self._addresses)
-        )

@@ -179,6 +179,21 @@ def test_a_bad_configuration_at_start_is_told_and_ends_it_for_good(config: Path,
     assert "Traceback" not in ran.stderr
 
 
+def test_novas_file_may_hold_the_whitelist(tmp_path: Path, config: Path) -> None:
+    own = config.read_text()
+    config.write_text(own[: own.index("[pci]")])
+    nova = tmp_path / "nova.conf"
+    nova.write_text('[DEFAULT]\npci_passthrough_whitelist = {"product_id": "1520"}\n[libvirt]\nvirt_type = $x\n')
+    systemd = Systemd(tmp_path, str(PROGRAMS / "pci-agent"), "--config-file", str(config), "--nova-config", str(nova))
+    try:
+        systemd.wait_for("STATUS=2 of 3 PCI functions offered")
+        nova.write_text('[pci]\ndevice_spec = {"vendor_id": "8086"}\n')
+        systemd.process.send_signal(signal.SIGHUP)
+        systemd.wait_for("STATUS=3 of 3 PCI functions offered")
+    finally:
+        systemd.close()
+
+
 def test_a_second_agent_on_the_same_state_is_refused(systemd: Systemd, config: Path) -> None:
     systemd.wait_for("READY=1")
     ran = subprocess.run(

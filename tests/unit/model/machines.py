@@ -36,6 +36,7 @@ PF = replace(
     sriov_numvfs=2,
     numa_node=0,
     driver="igb",
+    iommu_group=30,
     netdevs=(Netdev("enp4s0f0", "02:00:00:00:00:01"),),
 )
 
@@ -52,6 +53,7 @@ def vf(index: int, address: str) -> Device:
         sriov_totalvfs=None,
         sriov_numvfs=None,
         driver="igbvf",
+        iommu_group=31 + index,
         netdevs=(Netdev(f"enp4s0f0v{index}", None),),
     )
 

@@ -317,7 +317,7 @@ def serves(item: TrackedDevice, request: PciRequest, numa: GuestNuma) -> bool:
 def possible(items: Sequence[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma) -> bool:
     """Try every way to give devices."""
     present = [item for item in items if item.present]
-    held = [item.device for item in present if item.owner]
+    held = [item.device for item in items if item.owner]
     free = [
         item
         for item in present

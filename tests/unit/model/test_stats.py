@@ -85,12 +85,12 @@ def test_free_devices_are_counted_by_physical_network_product_and_vendor() -> No
         [
             tracked(VF0, physical_network="physnet1"),
             tracked(VF1, HELD, physical_network="physnet1"),
-            tracked(PF, physical_network="physnet1"),
+            tracked(PF, physical_network="physnet1"),  # one of its VFs is held
             tracked(CARD),
         ]
     )
-    assert network_counts(counted) == {("physnet1", "1520", "8086"): 1, ("physnet1", "1521", "8086"): 1}
-    assert per_network(counted) == {"physnet1": 2}
+    assert network_counts(counted) == {("physnet1", "1520", "8086"): 1, ("physnet1", "1521", "8086"): 0}
+    assert per_network(counted) == {"physnet1": 1}
 
 
 def test_novas_pools_are_by_pf_and_say_who_manages_them() -> None:

@@ -1,0 +1,131 @@
+"""
+``pci-agent plan``: what another whitelist would change on this host, before it is in force.
+
+It changes nothing. What somebody holds of the devices that would be lost is named: such a device isn't taken
+away, it goes when it is freed.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pci_agent.inspect.host import Holder, Host
+from pci_agent.model.device import Device
+from pci_agent.model.vocabulary import Tags
+from pci_agent.model.whitelist import Whitelist
+
+FINE, STRANDS = 0, 1
+"""Exit codes: STRANDS where a device that somebody holds would be lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """
+    One device whose offer changes.
+
+    Attributes:
+        device: the function
+        before: its tags now; None where it isn't offered
+        after: its tags then; None where it isn't offered
+        holders: who holds it
+    """
+
+    device: Device
+    before: Tags | None
+    after: Tags | None
+    holders: tuple[Holder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Devices gained, lost and retagged, in order of address, and how many stay as they are."""
+
+    gained: tuple[Changed, ...]
+    lost: tuple[Changed, ...]
+    retagged: tuple[Changed, ...]
+    kept: int
+    unknown: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """FINE or STRANDS."""
+        return STRANDS if any(each.holders for each in self.lost) else FINE
+
+
+def plan(now: Whitelist, then: Whitelist, host: Host) -> Plan:
+    """Compare what two whitelists offer on a host."""
+    changes = []
+    kept = 0
+    for device in host.scan.devices:
+        before, after = _tags(now, device, host), _tags(then, device, host)
+        if before != after:
+            changes.append(Changed(device, before, after, host.holders.get(device.address, ())))
+        elif before is not None:
+            kept += 1
+    return Plan(
+        gained=tuple(each for each in changes if each.before is None),
+        lost=tuple(each for each in changes if each.after is None),
+        retagged=tuple(each for each in changes if each.before is not None and each.after is not None),
+        kept=kept,
+        unknown=host.unknown,
+    )
+
+
+def _tags(whitelist: Whitelist, device: Device, host: Host) -> Tags | None:
+    entry = whitelist.match(device, host.names)
+    return None if entry is None or entry.exclude else entry.tags
+
+
+def as_json(told: Plan) -> str:
+    """Write a plan as one indented JSON document."""
+    return json.dumps(
+        {
+            "gained": _documents(told.gained),
+            "lost": _documents(told.lost),
+            "retagged": _documents(told.retagged),
+            "kept": told.kept,
+            "unknown": list(told.unknown),
+        },
+        indent=2,
+    )
+
+
+def _documents(changes: Iterable[Changed]) -> list[dict[str, object]]:
+    return [
+        {
+            "address": str(each.device.address),
+            "vendor_id": each.device.vendor_id,
+            "product_id": each.device.product_id,
+            "dev_type": str(each.device.dev_type),
+            "tags_now": None if each.before is None else dict(each.before),
+            "tags_then": None if each.after is None else dict(each.after),
+            "holders": [{"instance_uuid": held.instance_uuid, "said_by": held.said_by} for held in each.holders],
+        }
+        for each in changes
+    ]
+
+
+def as_text(told: Plan) -> str:
+    """Write a plan for people: + gained, - lost, ~ retagged."""
+    lines = [f"+ {_named(each.device)}  {_written(each.after)}" for each in told.gained]
+    for each in told.lost:
+        lines.append(f"- {_named(each.device)}  {_written(each.before)}")
+        lines += [
+            f"    held by {holder}: it stays with its holder, and goes when it is freed" for holder in each.holders
+        ]
+    for each in told.retagged:
+        lines.append(f"~ {_named(each.device)}  {_written(each.before)} -> {_written(each.after)}")
+        lines += [f"    held by {holder}" for holder in each.holders]
+    lines += [f"not known: {each}" for each in told.unknown]
+    counts = f"{len(told.gained)} gained, {len(told.lost)} lost, {len(told.retagged)} retagged, {told.kept} as they are"
+    return "\n".join([*lines, counts])
+
+
+def _named(device: Device) -> str:
+    return f"{device.address}  {device.vendor_id}:{device.product_id}  {device.dev_type}"
+
+
+def _written(tags: Tags | None) -> str:
+    if not tags:
+        return "(no tags)"
+    return " ".join(f"{name}={'null' if value is None else value}" for name, value in tags.items())
