@@ -47,12 +47,19 @@ def configuration(
             version=__version__,
             description=description,
             epilog=epilog,
+            default_config_files=_each_once(cfg.find_config_files(project, project)),
+            default_config_dirs=_each_once(cfg.find_config_dirs(project, project)),
         )
         for group in groups:
             _touch(conf, group)
     except (cfg.Error, OSError, UnicodeDecodeError) as error:
         raise ConfigurationRefused([_refusal(error, arguments)]) from error
     return conf
+
+
+def _each_once(places: Iterable[str]) -> list[str]:
+    """Keep the first of equal places: oslo.config looks for a project's and a program's, and ours have one name."""
+    return list(dict.fromkeys(places))
 
 
 def device_specs(conf: cfg.ConfigOpts) -> list[str]:

@@ -102,6 +102,11 @@ def identity(device: Device, parent: Device | None) -> str:
         parent: its PF, for a VF; without it a VF is named by its own path
     """
     if parent is not None and device.vf_index is not None:
-        return f"vf {device.vf_index} of {identity(parent, None)}"
+        return vf_identity(device.vf_index, identity(parent, None))
     subsystem = f"{device.subsystem_vendor_id or '-'}:{device.subsystem_product_id or '-'}"
     return f"{device.path or device.address} {device.vendor_id}:{device.product_id} {subsystem}"
+
+
+def vf_identity(vf_index: int, pf_identity: str) -> str:
+    """Tell what a VF is, of a PF that is told already."""
+    return f"vf {vf_index} of {pf_identity}"

@@ -8,7 +8,7 @@ same: else giving it to a guest would take it off the whitelist. A reboot forget
 from collections.abc import Iterable, Mapping
 
 from pci_agent.model.address import PciAddress
-from pci_agent.model.device import Device, identity
+from pci_agent.model.device import Device, identity, vf_identity
 
 Remembered = Mapping[str, str]
 """Identity of the device that bears a name, or bore it last, by name."""
@@ -33,11 +33,16 @@ def names_of(devices: Iterable[Device], remembered: Remembered) -> dict[PciAddre
 def identities(devices: Iterable[Device]) -> dict[PciAddress, str]:
     """Tell what each device is, with its PF at hand; two that can't be told apart are told by address."""
     by_address = {device.address: device for device in devices}
+    own = {address: identity(device, None) for address, device in by_address.items() if device.vf_index is None}
     known: dict[PciAddress, str] = {}
     taken: set[str] = set()
     for address, device in by_address.items():
-        parent = None if device.parent_addr is None else by_address.get(device.parent_addr)
-        name = identity(device, parent)
+        index, pf = device.vf_index, device.parent_addr
+        of_pf = None if index is None or pf is None else own.get(pf)
+        if index is None or of_pf is None:
+            name = own.get(address) or identity(device, None)
+        else:
+            name = vf_identity(index, of_pf)
         if name in taken:
             name = f"{name} at {address}"
         taken.add(name)

@@ -210,6 +210,23 @@ def test_a_whitelist_in_both_files_is_refused(commands: Commands, tmp_path: Path
     assert "--nova-config" in told["errors"][0]["what"]
 
 
+def test_the_file_in_its_usual_place_is_read_once(commands: Commands, tmp_path: Path) -> None:
+    commands.offer('{"vendor_id": "8086"}')
+    home = tmp_path / "home/.pci-agent"
+    home.mkdir(parents=True)
+    commands.config.rename(home / "pci-agent.conf")
+    (home / "pci-agent.conf.d").mkdir()
+    (home / "pci-agent.conf.d/more.conf").write_text('[pci]\ndevice_spec = {"vendor_id": "10de"}\n')
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("pci-agent")), "check-config", "--sysfs-root", str(commands.sysfs)],
+        env={"HOME": str(home.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "4 of 4 PCI functions offered, 0 warnings")
+
+
 # explain
 
 
