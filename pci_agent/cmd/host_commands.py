@@ -66,23 +66,22 @@ def check_config(arguments: Sequence[str]) -> int:
 
 
 def explain(arguments: Sequence[str]) -> int:
-    """Explain why one function is offered or not."""
+    """Explain why functions are offered or not."""
     from pci_agent.cmd import configured, looking  # noqa: PLC0415
     from pci_agent.inspect import explain as explaining  # noqa: PLC0415
 
     parser = _parser(
         "explain",
-        "Tell why one PCI function is offered or not: every entry of the whitelist, and what to do about it.",
-        epilog="Exits with 0 where the function is offered, 1 where it isn't or isn't there.",
+        "Tell why PCI functions are offered or not: every entry of the whitelist, and what to do about it.",
+        epilog="Exits with 0 where all are offered, 1 where one isn't or isn't there.",
     )
-    parser.add_argument("address", metavar="ADDRESS", help="as lspci shows it, or its netdev's name")
+    parser.add_argument("address", metavar="ADDRESS", nargs="+", help="as lspci shows it, or its netdev's name")
     asked = parser.parse_args(arguments)
     whitelist = configured.whitelist(asked)
     with looking.looked_at(asked, configured.state_dir(asked)) as host:
-        device = looking.found(asked.address, host)
-        told = explaining.explain(device, whitelist, host)
+        told = [explaining.explain(looking.found(each, host), whitelist, host) for each in asked.address]
     print(explaining.as_json(told) if asked.format == "json" else explaining.as_text(told))  # noqa: T201 - the answer
-    return 0 if told.offered else 1
+    return 0 if all(each.offered for each in told) else 1
 
 
 def plan(arguments: Sequence[str]) -> int:

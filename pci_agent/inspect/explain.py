@@ -1,11 +1,12 @@
 """
-``pci-agent explain``: why one function is offered or not, entry by entry, and what to do about it.
+``pci-agent explain``: why a function is offered or not, entry by entry, and what to do about it.
 
 Every entry is judged in order, with the first condition that failed and what would have met it; what decides is
 the whitelist's own match. The last lines say the cure in words that need no reading of code.
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pci_agent.inspect.host import Holder, Host
@@ -164,38 +165,45 @@ def _cures(device: Device, entry: Entry | None, use: tuple[str, ...], host: Host
     return cures
 
 
-def as_json(told: Explanation) -> str:
-    """Write an explanation as one indented JSON document."""
+def as_json(told: Iterable[Explanation]) -> str:
+    """Write explanations as one indented JSON list."""
+    return json.dumps([_document(each) for each in told], indent=2)
+
+
+def _document(told: Explanation) -> dict[str, object]:
     device = told.device
-    return json.dumps(
-        {
-            "address": str(device.address),
-            "vendor_id": device.vendor_id,
-            "product_id": device.product_id,
-            "dev_type": str(device.dev_type),
-            "parent_addr": None if device.parent_addr is None else str(device.parent_addr),
-            "entries": [
-                {"number": each.number, "entry": each.entry, "matches": each.failed is None, "failed": each.failed}
-                for each in told.entries
-            ],
-            "decided_by": told.decided_by,
-            "offered": told.offered,
-            "tags": dict(told.tags),
-            "pool": told.pool,
-            "host_use": list(told.host_use),
-            "status": told.status,
-            "status_reason": told.status_reason,
-            "status_said_by": told.status_said_by,
-            "holders": [{"instance_uuid": each.instance_uuid, "said_by": each.said_by} for each in told.holders],
-            "cures": list(told.cures),
-            "unknown": list(told.unknown),
-        },
-        indent=2,
-    )
+    return {
+        "address": str(device.address),
+        "vendor_id": device.vendor_id,
+        "product_id": device.product_id,
+        "dev_type": str(device.dev_type),
+        "parent_addr": None if device.parent_addr is None else str(device.parent_addr),
+        "entries": [
+            {"number": each.number, "entry": each.entry, "matches": each.failed is None, "failed": each.failed}
+            for each in told.entries
+        ],
+        "decided_by": told.decided_by,
+        "offered": told.offered,
+        "tags": dict(told.tags),
+        "pool": told.pool,
+        "host_use": list(told.host_use),
+        "status": told.status,
+        "status_reason": told.status_reason,
+        "status_said_by": told.status_said_by,
+        "holders": [{"instance_uuid": each.instance_uuid, "said_by": each.said_by} for each in told.holders],
+        "cures": list(told.cures),
+        "unknown": list(told.unknown),
+    }
 
 
-def as_text(told: Explanation) -> str:
-    """Write an explanation for people."""
+def as_text(told: Sequence[Explanation]) -> str:
+    """Write explanations for people; what isn't known stands once, at the end."""
+    lines = [line for each in told for line in [*_lines(each), ""]]
+    lines += [f"not known: {each}" for each in (told[0].unknown if told else ())]
+    return "\n".join(lines).rstrip("\n")
+
+
+def _lines(told: Explanation) -> list[str]:
     lines = [_headline(told.device), ""]
     lines += [_judgement(each, told.decided_by) for each in told.entries] or ["the whitelist has no entry"]
     lines += ["", _outcome(told)]
@@ -207,8 +215,7 @@ def as_text(told: Explanation) -> str:
         lines.append(f"status: {told.status}{reason} (from {told.status_said_by})")
     lines += [f"held by: {holder}" for holder in told.holders]
     lines += [f"cure: {cure}" for cure in told.cures]
-    lines += [f"not known: {each}" for each in told.unknown]
-    return "\n".join(lines)
+    return lines
 
 
 def _headline(device: Device) -> str:

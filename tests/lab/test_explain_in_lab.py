@@ -25,48 +25,44 @@ def host(lab: Lab) -> Iterator[Lab]:
     lab.run("rm -r /etc/pci-agent")
 
 
-def explained(lab: Lab, address: str) -> str:
-    return str(lab.try_run(f"pci-agent explain {address}")["stdout"])
+def explained(lab: Lab, *addresses: str) -> dict[str, str]:
+    """What explain tells of each function, all asked for at once."""
+    text = str(lab.try_run(f"pci-agent explain {' '.join(addresses)}")["stdout"])
+    starts = [text.index(f"{address}  8086:") for address in addresses]
+    return {
+        address: text[start:end] for address, start, end in zip(addresses, starts, [*starts[1:], None], strict=True)
+    }
 
 
-def test_a_vf_that_matches_through_its_pfs_devname(host: Lab) -> None:
-    text = explained(host, VF)
-    assert "entry 1 " in text
-    assert f"no: its address {VF} isn't {OTHER}" in text
-    assert 'entry 2  {"devname": "ens1", "physical_network": "physnet1"}\n    matches, and decides' in text
-    assert "outcome: offered by entry 2, with tags physical_network=physnet1" in text
-    assert f"dev_type=type-VF parent_addr={PF} physical_network=physnet1" in text
-    assert "host use: none seen" in text
-    assert "status: available" in text
-
-
-def test_a_vf_that_is_excluded(host: Lab) -> None:
-    text = explained(host, OTHER)
-    assert "matches, and decides" in text
-    assert "would match, but entry 1 comes first" in text
-    assert "outcome: not offered, for entry 1 excludes it" in text
-    assert f'cure: to offer it, narrow entry 1, or put {{"address": "{OTHER}"}} with its tags above it' in text
+def test_why_a_vf_is_offered_excluded_or_left_behind(host: Lab) -> None:
+    told = explained(host, VF, OTHER, FAR)
+    by_its_pfs_devname = told[VF]
+    assert f"no: its address {VF} isn't {OTHER}" in by_its_pfs_devname
+    assert (
+        'entry 2  {"devname": "ens1", "physical_network": "physnet1"}\n    matches, and decides' in by_its_pfs_devname
+    )
+    assert "outcome: offered by entry 2, with tags physical_network=physnet1" in by_its_pfs_devname
+    assert f"dev_type=type-VF parent_addr={PF} physical_network=physnet1" in by_its_pfs_devname
+    assert "host use: none seen" in by_its_pfs_devname
+    assert "status: available" in by_its_pfs_devname
+    excluded = told[OTHER]
+    assert "would match, but entry 1 comes first" in excluded
+    assert "outcome: not offered, for entry 1 excludes it" in excluded
+    assert f'cure: to offer it, narrow entry 1, or put {{"address": "{OTHER}"}} with its tags above it' in excluded
+    assert "its PF's is, but an address with wildcards takes no VFs along" in told[FAR]
 
 
 def test_the_pf_with_the_default_route(host: Lab) -> None:
     host.run("ip link set ens1 up; ip addr add 192.0.2.7/24 dev ens1; ip route add default via 192.0.2.1 metric 99")
     try:
-        text = explained(host, PF)
-        assert "outcome: offered by entry 2" in text
-        assert "status: unavailable, the host uses it: " in text
-        assert "the default route goes through ens1" in text
-        assert 'add "allow_host_use": true to entry 2' in text
-        assert "status: available" in explained(host, VF)  # a PF must be up for its VFs
+        told = explained(host, PF, VF)
     finally:
         host.run("ip route del default via 192.0.2.1; ip addr del 192.0.2.7/24 dev ens1; ip link set ens1 down")
-
-
-def test_a_vf_that_a_wildcard_leaves_behind(host: Lab) -> None:
-    text = explained(host, FAR)
-    assert "its PF's is, but an address with wildcards takes no VFs along" in text
-    told = json.loads(host.try_run("pci-agent check-config -f json")["stdout"])
-    assert [(each["kind"], each["entry"]) for each in told["warnings"]] == [("vfs-left-behind", 3)]
-    assert told["unknown"][1:] == []  # the agent's store alone
+    assert "outcome: offered by entry 2" in told[PF]
+    assert "status: unavailable, the host uses it: " in told[PF]
+    assert "the default route goes through ens1" in told[PF]
+    assert 'add "allow_host_use": true to entry 2' in told[PF]
+    assert "status: available" in told[VF]  # a PF must be up for its VFs
 
 
 def test_a_vf_that_a_domain_holds_is_named_by_explain_and_by_plan(host: Lab) -> None:
@@ -79,7 +75,7 @@ def test_a_vf_that_a_domain_holds_is_named_by_explain_and_by_plan(host: Lab) -> 
     host.run(f"cat >/tmp/guest.xml <<'END'\n{domain}\nEND\nvirsh create --paused /tmp/guest.xml")
     try:
         uuid = host.run("virsh domuuid guest").strip()
-        assert f"held by: {uuid} (libvirt: guest, running, as hostdev)" in explained(host, VF)
+        assert f"held by: {uuid} (libvirt: guest, running, as hostdev)" in explained(host, VF)[VF]
         host.run('printf \'[pci]\\ndevice_spec = {"vendor_id": "ffff"}\\n\' >/tmp/new.conf')
         planned = host.try_run("pci-agent plan --new-config /tmp/new.conf -f json")
         assert planned["code"] == 1

@@ -43,8 +43,7 @@ def done(lab: Lab, command: str, undo: str) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _put_back(lab: Lab) -> Iterator[None]:
-    """Nothing of the cards is in use before a test, nor after it."""
-    assert cards(lab) == {}
+    """Nothing of the cards is in use after a test."""
     yield
     assert cards(lab) == {}
 

@@ -69,7 +69,8 @@ class Commands:
 
     def json(self, command: str, *arguments: str) -> tuple[int, Any]:
         code, text = self(command, "-f", "json", *arguments)
-        return code, json.loads(text)
+        told = json.loads(text)
+        return code, told[0] if command == "explain" else told
 
 
 @pytest.fixture
@@ -305,6 +306,15 @@ def test_the_agents_store_says_who_holds_it(commands: Commands) -> None:
     _, told = commands.json("explain", VF0)
     assert (told["status"], told["status_said_by"]) == ("allocated", "the agent's store")
     assert told["holders"] == [{"instance_uuid": INSTANCE, "said_by": "the agent's store"}]
+
+
+def test_several_are_explained_at_once_and_what_is_not_known_is_said_once(commands: Commands) -> None:
+    commands.offer('{"product_id": "1520"}')
+    code, text = commands("explain", VF0, VF1, PF)
+    assert code == 1
+    assert text.count("outcome: offered by entry 1") == 2
+    assert text.count("not known: what the agent knows") == 1
+    assert commands("explain", VF0, VF1)[0] == 0
 
 
 @pytest.mark.parametrize("name", [VF0, "04:10.0", "pci_0000_04_10_0", "enp4s0f0v0"])
