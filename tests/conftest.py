@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import shares
 from sqlalchemy import Engine
 
+import shares
 from hosts import Host
 from pci_agent.tracker import database
 from pci_agent.tracker.store import Store

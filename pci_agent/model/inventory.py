@@ -9,6 +9,7 @@ told in this look is left as it was: a bad read is neither a removal nor another
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
@@ -52,9 +53,12 @@ class TrackedDevice:
         object.__setattr__(self, "status_reason", reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """A function that was seen and that the whitelist offers: its identity, the entry's tags, what the host does."""
+class Offered(NamedTuple):
+    """
+    A function that was seen and that the whitelist offers: its identity, the entry's tags, what the host does.
+
+    A named tuple, for one is made of every device at every look.
+    """
 
     identity: str
     device: Device

@@ -28,7 +28,7 @@ _OURS = frozenset(
     " class_code revision driver iommu_group netdevs mac_address vf_index sriov_totalvfs sriov_numvfs tags"
     " subsystem_vendor_id subsystem_product_id extra_info phys_function compute_node_id hypervisor_hostname"
     " instance_uuid server_uuid request_id project_id user_id created_at updated_at deleted deleted_at hash"
-    " host_use parent_ifname rp_uuid rp_uuids".split()
+    " host_use devices parent_ifname rp_uuid rp_uuids".split()
 )
 _ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,4})", re.ASCII)
 # The words that oslo.utils takes for a boolean, which nova reads these tags with.

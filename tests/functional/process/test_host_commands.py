@@ -436,6 +436,7 @@ def test_a_tracked_device_of_before_facts_were_told_apart_is_read_back(commands:
         (text,) = database.execute("SELECT tracked FROM device").fetchone()
         before = {key: value for key, value in json.loads(text).items() if key not in {"owner", "host_use"}}
         before |= {"status": "available", "status_reason": None}
+        before["device"]["address"] = {"domain": 0, "bus": 4, "slot": 16, "function": 0}
         database.execute("UPDATE device SET tracked = ?", (json.dumps(before),))
     with Store.opened(str(commands.state), Machine.read()) as store:
         (item,) = store.tracked().values()

@@ -3,10 +3,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shares import examples
 
 from pci_agent.errors import ConfigurationRefused, Refusal
 from pci_agent.model.device_spec import parse, written
+from shares import examples
 
 
 def refusals(*values: str) -> tuple[Refusal, ...]:

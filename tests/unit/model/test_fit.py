@@ -5,7 +5,6 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shares import examples
 
 from machines import CARD, PF, VF0, VF1, vf
 from pci_agent.model.address import PciAddress
@@ -14,6 +13,7 @@ from pci_agent.model.fit import ANYWHERE, Assignment, GuestNuma, NoFit, Undecide
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.request import NumaPolicy, PciRequest, Spec, from_port
 from pci_agent.model.state import Owner, Status
+from shares import examples
 
 HELD = Owner(instance_uuid="6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c11", allocated=True)
 A_VF = Spec(vendor_id="8086", product_id="1520")

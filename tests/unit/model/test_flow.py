@@ -2,9 +2,9 @@ from itertools import product
 
 from hypothesis import given
 from hypothesis import strategies as st
-from shares import examples
 
 from pci_agent.model.flow import Costs, cheapest
+from shares import examples
 
 
 @st.composite

@@ -4,7 +4,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shares import examples
 
 from machines import CARD, PF, VF0
 from pci_agent.errors import ConfigurationRefused, Refusal, RequestRefused
@@ -18,6 +17,7 @@ from pci_agent.model.request import (
     from_port,
     parse_aliases,
 )
+from shares import examples
 
 A1 = '{"name": "a1", "vendor_id": "8086", "product_id": "154d", "device_type": "type-PF"}'
 ALIASES = parse_aliases([A1, '{"name": "b1", "vendor_id": "10de", "product_id": "25b6", "numa_policy": "required"}'])

@@ -4,13 +4,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shares import examples
 
 from machines import CARD, EVERYTHING, PF, VF0, VF1
 from pci_agent.errors import ConfigurationRefused
 from pci_agent.model.device import Device
 from pci_agent.model.device_spec import parse
 from pci_agent.model.names import names_of, remember
+from shares import examples
 
 
 def matched(*values: str) -> list[Device]:
@@ -112,7 +112,7 @@ def test_a_devname_that_no_device_bears_is_reported() -> None:
 
 
 def test_a_domain_above_16_bits_matches() -> None:
-    far = replace(CARD, address=replace(CARD.address, domain=0x10000))
+    far = replace(CARD, address=CARD.address._replace(domain=0x10000))
     assert parse(['{"address": "10000:81:00.0"}']).match(far, {}) is not None
     assert parse(['{"address": "0000:81:00.0"}']).match(far, {}) is None
 

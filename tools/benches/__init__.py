@@ -1,0 +1,1 @@
+"""Our code beside nova's own, timed on the same devices."""
