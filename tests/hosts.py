@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pci_agent.agent.service import Agent
 from pci_agent.agent.store import Machine, Store
-from pci_agent.discovery.hostuse import HostUse
+from pci_agent.discovery.hostuse import HostUse, Source
 from pci_agent.model import device_spec
 from pci_agent.model.address import PciAddress
 from pci_agent.tracker.store import Store as TrackerStore
@@ -34,6 +34,7 @@ class Host:
         self.machine = Machine(f"machine-of-{name}", None)
         self._specs = specs or (EVERYTHING,)
         self.uses: dict[str, str] = {}
+        self.use_is_whole = True
         self._open = ExitStack()
         self.agent: Agent
 
@@ -45,11 +46,15 @@ class Host:
             host=self.name,
             whitelist=whitelist,
             sysfs_root=str(self.sysfs),
-            host_use=lambda _: HostUse({PciAddress.parse(each): (why,) for each, why in self.uses.items()}, ()),
+            host_use=self._host_use,
         )
         self.agent.start()
         self.agent.look()
         return self.agent
+
+    def _host_use(self, _devices: object) -> HostUse:
+        reasons = {PciAddress.parse(each): (why,) for each, why in self.uses.items()}
+        return HostUse(reasons, (), (Source(reasons, self.use_is_whole),))
 
     def stop(self) -> None:
         self._open.close()

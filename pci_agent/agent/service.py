@@ -104,7 +104,7 @@ class Agent:
         """Look at the host and keep what changed. Where sysfs can't be listed, nothing is concluded."""
         with self._lock:
             seen = sysfs.scan(self._sysfs_root, self._scan)
-            use = self._host_use(seen.devices) if seen.complete else self._use
+            use = self._host_use(seen.devices).after(self._use) if seen.complete else self._use
             change = Change()
             if seen.complete and not (self._scan is not None and _same(self._scan, seen) and use == self._use):
                 self._learn_names(seen)
@@ -114,7 +114,8 @@ class Agent:
                 self._scan, self._use = seen, use
             self._say_how_it_fares(seen, use)
             present = len(self._records)
-        return Looked(len(seen.devices), present, len(seen.problems), changed=bool(change), complete=seen.complete)
+        problems = len(self._status.problems)
+        return Looked(len(seen.devices), present, problems, changed=bool(change), complete=seen.complete)
 
     def _learn_names(self, seen: Scan) -> None:
         remembered = remember(seen.devices, self._remembered)

@@ -217,7 +217,7 @@ class Store:
 
 def peek(directory: str, machine: Machine) -> tuple[dict[str, TrackedDevice], dict[str, str]]:
     """
-    Read the devices and netdev names of a store that somebody else may have open; nothing is written or locked.
+    Read the devices and netdev names of a store that somebody else may have open; nothing of it is changed or locked.
 
     Raises:
         StoreFailed: there is none, or it can't be read by this user.
@@ -226,7 +226,9 @@ def peek(directory: str, machine: Machine) -> tuple[dict[str, TrackedDevice], di
     path = os.path.join(directory, "agent.sqlite")
     try:
         os.stat(path)
-        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as database:
+        # Without a journal nobody has it open, and it can be read as the plain file that it is, by any user.
+        how = "mode=ro" if os.path.exists(f"{path}-wal") else "immutable=1"
+        with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?{how}", uri=True)) as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version != len(_CHANGES):
                 raise StoreRefused(f"{path}: of another pci-agent (schema {version}, this one reads {len(_CHANGES)})")

@@ -1,7 +1,6 @@
 """The daemon that ``pci-agent`` is without a command."""
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -81,11 +80,14 @@ def uses(sysfs_root: str, proc_root: str) -> Callable[[Sequence[Device]], HostUs
     """
     Give what tells the host's own use of its devices.
 
-    The running system's addresses and /proc say nothing of another machine's tree, so that nothing is told then.
+    The running system's addresses and /proc say nothing of another machine's tree; that is a problem then.
     """
-    here = os.path.realpath(sysfs_root) == "/sys"
+    here = process.is_running_systems(sysfs_root)
     if not here and proc_root == "/proc":
-        return lambda _: HostUse({}, ())
+        unknown = HostUse({}, (f"{sysfs_root} isn't the running system's sysfs: set [agent] proc_root beside it",))
+        return lambda _: unknown
+    if not here:
+        LOG.warning("%s isn't the running system's sysfs: addresses are not seen as use", sysfs_root)
     addresses: Addresses = net_addresses if here else dict
     return partial(hostuse.host_use, sysfs_root=sysfs_root, proc_root=proc_root, addresses=addresses)
 

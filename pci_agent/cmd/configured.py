@@ -1,6 +1,8 @@
-"""What the commands on a host take from configuration files: the whitelist, and where the agent's store is."""
+"""What the commands on a host take from configuration files: the whitelist, and where the host is to be looked at."""
 
 import argparse
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pci_agent.cmd import process
 from pci_agent.conf import agent, alias, host, pci
@@ -12,53 +14,79 @@ from pci_agent.model.whitelist import Whitelist
 _GROUPS = (host, agent, pci, alias)
 
 
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """
+    A configuration, as far as the commands use it.
+
+    Attributes:
+        files: which files were read
+        whitelist: empty where there are errors
+        errors: why the agent would not start with it
+        alias_errors: what a tracker would refuse in the same files
+        sysfs_root: where sysfs is
+        proc_root: where proc is
+        state_dir: where the agent's store is
+    """
+
+    files: tuple[str, ...]
+    whitelist: Whitelist
+    errors: tuple[Refusal, ...]
+    alias_errors: tuple[Refusal, ...]
+    sysfs_root: str
+    proc_root: str
+    state_dir: str
+
+
+def read(asked: argparse.Namespace, *, tolerant: bool = False) -> Configured:
+    """
+    Read what the daemon would use, or what the command was given instead.
+
+    Raises:
+        ConfigurationRefused: it can't be used, unless *tolerant*; then the errors are in the answer.
+    """
+    errors: list[Refusal] = []
+    aliases: list[Refusal] = []
+    whitelist, conf = Whitelist(), None
+    try:
+        conf = process.configuration("pci-agent", _GROUPS, _arguments(asked), description="")
+        whitelist = device_spec.parse(process.device_specs(conf))
+    except ConfigurationRefused as refused:
+        errors += refused.refusals
+    if errors and not tolerant:
+        raise ConfigurationRefused(errors)
+    if conf is not None:
+        try:
+            parse_aliases(conf.pci.alias)
+        except ConfigurationRefused as refused:
+            aliases += refused.refusals
+    return Configured(
+        files=(*(() if conf is None else conf.config_file or ()), *asked.nova_config),
+        whitelist=whitelist,
+        errors=tuple(errors),
+        alias_errors=tuple(aliases),
+        sysfs_root=asked.sysfs_root or _agents(conf, "sysfs_root"),
+        proc_root=asked.proc_root or _agents(conf, "proc_root"),
+        state_dir=asked.state_dir or _agents(conf, "state_dir"),
+    )
+
+
 def _arguments(asked: argparse.Namespace) -> list[str]:
     words = [word for file in asked.config_file for word in ("--config-file", file)]
     return words + [word for file in asked.nova_config for word in ("--nova-config", file)]
 
 
-def whitelist(asked: argparse.Namespace) -> Whitelist:
-    """
-    Read the whitelist that a command was given, or that the daemon would use.
-
-    Raises:
-        ConfigurationRefused: with every error.
-    """
-    conf = process.configuration("pci-agent", _GROUPS, _arguments(asked), description="")
-    return device_spec.parse(process.device_specs(conf))
+def _agents(conf: Any, option: str) -> str:
+    """Give an option of [agent], or its default where the configuration can't be read."""
+    if conf is not None:
+        return str(conf.agent[option])
+    return str(next(each.default for each in agent.OPTIONS if each.dest == option))
 
 
 def whitelist_of(file: str) -> Whitelist:
     """Read the whitelist of one file, pci-agent's own or nova's, and nothing else of it."""
-    return device_spec.parse(process.pci_group([file], pci).pci.device_spec)
-
-
-def whitelist_or_errors(asked: argparse.Namespace, errors: list[Refusal]) -> Whitelist | None:
-    """Read whitelist and aliases; every error of both is put to *errors*, and the whitelist is None then."""
-    found = None
     try:
-        conf = process.configuration("pci-agent", _GROUPS, _arguments(asked), description="")
+        return device_spec.parse(process.pci_group([file], pci).pci.device_spec)
     except ConfigurationRefused as refused:
-        errors += refused.refusals
-        return None
-    try:
-        found = device_spec.parse(process.device_specs(conf))
-    except ConfigurationRefused as refused:
-        errors += refused.refusals
-    try:
-        nova = process.pci_group(asked.nova_config, alias) if asked.nova_config else conf
-        parse_aliases(nova.pci.alias)
-    except ConfigurationRefused as refused:
-        errors += refused.refusals
-    return None if errors else found
-
-
-def state_dir(asked: argparse.Namespace) -> str:
-    """Tell where the agent's store is; its usual place where the configuration can't be read."""
-    if asked.state_dir is not None:
-        return str(asked.state_dir)
-    try:
-        conf = process.configuration("pci-agent", _GROUPS, _arguments(asked), description="")
-    except ConfigurationRefused:
-        return str(next(option.default for option in agent.OPTIONS if option.dest == "state_dir"))
-    return str(conf.agent.state_dir)
+        named = [replace(each, option=f"{file}: {each.option}") for each in refused.refusals]
+        raise ConfigurationRefused(named) from None

@@ -6,11 +6,13 @@ none of what the daemon does; the others read its configuration, and its store w
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from pci_agent.discovery import sysfs
-from pci_agent.errors import CommandFailed, ConfigurationRefused, Refusal
+from pci_agent.errors import CommandFailed, ConfigurationRefused, PciAgentError
 from pci_agent.inspect import capture as captures
 from pci_agent.inspect import discover as listing
 
@@ -26,7 +28,7 @@ def discover(arguments: Sequence[str]) -> int:
     with captures.replayed(asked.sysfs_root) as root:
         seen = sysfs.scan(root)
     write = listing.as_json if asked.format == "json" else listing.as_table
-    print(write(seen))  # noqa: T201 - the command's answer
+    _answer(write(seen))
     return 0 if seen.complete else 1
 
 
@@ -42,7 +44,7 @@ def capture(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     entries = captures.capture(asked.file, root=asked.sysfs_root, keep_identifiers=asked.keep_identifiers)
     left_out = "" if asked.keep_identifiers else ", MAC addresses left out"
-    print(f"{entries} PCI functions recorded in {asked.file}{left_out}")  # noqa: T201 - the command's answer
+    _answer(f"{entries} PCI functions recorded in {asked.file}{left_out}")
     return 0
 
 
@@ -54,14 +56,17 @@ def check_config(arguments: Sequence[str]) -> int:
     parser = _parser(
         "check-config",
         "Tell every error of the configuration, and what it does on this host that may not be meant.",
-        epilog="Exits with 0 where all is well, 1 where there are warnings, 2 where the agent would not start.",
+        epilog="Exits with 0 where all is well, 1 where there are warnings, 2 where the agent would not start,"
+        " 3 where the host can't be looked at, 64 for a wrong command line.",
     )
     asked = parser.parse_args(arguments)
-    errors: list[Refusal] = []
-    whitelist = configured.whitelist_or_errors(asked, errors)
-    with looking.looked_at(asked, configured.state_dir(asked)) as host:
-        told = checking.check(whitelist, errors, host)
-    print(checking.as_json(told) if asked.format == "json" else checking.as_text(told))  # noqa: T201 - the answer
+    found = configured.read(asked, tolerant=True)
+    if found.errors:
+        told = checking.refused(found.errors)
+    else:
+        with looking.looked_at(asked, found) as host:
+            told = checking.check(found.whitelist, found.alias_errors, host)
+    _answer(checking.as_json(told) if asked.format == "json" else checking.as_text(told))
     return told.exit_code
 
 
@@ -73,15 +78,21 @@ def explain(arguments: Sequence[str]) -> int:
     parser = _parser(
         "explain",
         "Tell why PCI functions are offered or not: every entry of the whitelist, and what to do about it.",
-        epilog="Exits with 0 where all are offered, 1 where one isn't or isn't there.",
+        epilog="Exits with 0 where all are offered (available or not), 1 where one isn't or isn't there, 2 where the"
+        " configuration can't be used, 3 where the host can't be looked at, 64 for a wrong command line.",
     )
-    parser.add_argument("address", metavar="ADDRESS", nargs="+", help="as lspci shows it, or its netdev's name")
+    parser.add_argument(
+        "address", metavar="ADDRESS", nargs="+", help="as lspci or the whitelist writes it, or its netdev's name"
+    )
     asked = parser.parse_args(arguments)
-    whitelist = configured.whitelist(asked)
-    with looking.looked_at(asked, configured.state_dir(asked)) as host:
-        told = [explaining.explain(looking.found(each, host), whitelist, host) for each in asked.address]
-    print(explaining.as_json(told) if asked.format == "json" else explaining.as_text(told))  # noqa: T201 - the answer
-    return 0 if all(each.offered for each in told) else 1
+    found = configured.read(asked)
+    with looking.looked_at(asked, found) as host:
+        devices, missing = looking.found(asked.address, host)
+        told = [explaining.explain(device, found.whitelist, host) for device in devices]
+    _answer(explaining.as_json(told) if asked.format == "json" else explaining.as_text(told))
+    for line in missing:
+        print(line, file=sys.stderr)  # noqa: T201 - beside the answer about the others
+    return 0 if told and not missing and all(each.offered for each in told) else 1
 
 
 def plan(arguments: Sequence[str]) -> int:
@@ -92,40 +103,61 @@ def plan(arguments: Sequence[str]) -> int:
     parser = _parser(
         "plan",
         "Tell what the whitelist of another configuration file would change on this host, and whom it would strand.",
-        epilog="Exits with 0, or 1 where a device that an instance holds would be lost.",
+        epilog="Exits with 0, or 1 where a device that an instance holds would be lost, 2 where a configuration can't"
+        " be used, 3 where the host can't be looked at, 64 for a wrong command line.",
     )
     parser.add_argument("--new-config", metavar="FILE", required=True, help="pci-agent's own form, or nova's")
     asked = parser.parse_args(arguments)
-    now, then = configured.whitelist(asked), configured.whitelist_of(asked.new_config)
-    with looking.looked_at(asked, configured.state_dir(asked)) as host:
-        told = planning.plan(now, then, host)
-    print(planning.as_json(told) if asked.format == "json" else planning.as_text(told))  # noqa: T201 - the answer
+    found, then = configured.read(asked), configured.whitelist_of(asked.new_config)
+    with looking.looked_at(asked, found) as host:
+        told = planning.plan(found.whitelist, then, host)
+    _answer(planning.as_json(told) if asked.format == "json" else planning.as_text(told))
     return told.exit_code
 
 
 def run(command: str, arguments: Sequence[str]) -> int:
-    """Run a command; what can't be used is told on stderr, with exit code 2 for a configuration and 1 for the rest."""
+    """Run a command; what can't be used is told on stderr, with exit code 2 for a configuration and 3 for the rest."""
     try:
         return COMMANDS[command](arguments)
     except ConfigurationRefused as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command's last word
-        return 2
-    except BrokenPipeError:
-        raise CommandFailed("nobody reads the answer") from None
+        return _REFUSED
+    except PciAgentError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the command's last word
+        return _FAILED
+
+
+_REFUSED, _FAILED, _USAGE = 2, 3, 64
+
+
+def _answer(text: str) -> None:
+    try:
+        print(text, flush=True)  # noqa: T201 - the command's answer
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what is flushed at exit goes there
+        raise CommandFailed(f"the answer can't be written: {error.strerror}") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(_USAGE, f"{self.prog}: {message}\n")
 
 
 def _parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"pci-agent {name}", description=description, epilog=epilog)
+    parser = _Parser(prog=f"pci-agent {name}", description=description, epilog=epilog)
     parser.add_argument(
         "--config-file", metavar="FILE", action="append", default=[], help="default: pci-agent.conf in its usual places"
     )
     parser.add_argument(
         "--nova-config", metavar="FILE", action="append", default=[], help="take the whitelist from nova's file"
     )
-    _sysfs_root(parser, "or a capture's file, of which nothing but the PCI functions is known; default: %(default)s")
     parser.add_argument(
-        "--proc-root", metavar="DIR", default="/proc", help="where proc is mounted; default: %(default)s"
+        "--sysfs-root",
+        metavar="DIR",
+        help="or a capture's file, of which nothing but the PCI functions is known; default: as configured",
     )
+    parser.add_argument("--proc-root", metavar="DIR", help="where proc is mounted; default: as configured")
     parser.add_argument("--state-dir", metavar="DIR", help="the agent's store; default: as configured")
     parser.add_argument(
         "--libvirt-uri",

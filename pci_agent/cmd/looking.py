@@ -1,66 +1,76 @@
 """Looks at the host for a command: sysfs, and of the running system also its use, the agent's store and libvirt."""
 
 import argparse
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pci_agent.agent.store import Machine, peek
+from pci_agent.cmd import process
+from pci_agent.cmd.configured import Configured
 from pci_agent.discovery import hostuse, libvirt, sysfs
 from pci_agent.discovery.hostnet import Addresses, net_addresses
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.sysfs import Scan
-from pci_agent.errors import CommandFailed, InvalidAddress, LibvirtSilent, StoreFailed, StoreRefused
+from pci_agent.errors import CommandFailed, LibvirtSilent, StoreFailed, StoreRefused
 from pci_agent.inspect import capture as captures
 from pci_agent.inspect.host import Host, Kept, host
-from pci_agent.model.address import PciAddress
+from pci_agent.model import device_spec
 from pci_agent.model.device import Device
+from pci_agent.model.whitelist import AddressGlob
 
 
 @contextmanager
-def looked_at(asked: argparse.Namespace, state_dir: str) -> Iterator[Host]:
+def looked_at(asked: argparse.Namespace, configured: Configured) -> Iterator[Host]:
     """
     Look once at everything; yields what is known, and in words what isn't.
 
     Raises:
         CommandFailed: not even the PCI functions can be listed.
     """
-    unknown: list[str] = []
-    with captures.replayed(asked.sysfs_root) as root:
+    unknown = [] if configured.files else ["a whitelist: there is no pci-agent.conf in its usual places"]
+    with captures.replayed(configured.sysfs_root) as root:
         scan = sysfs.scan(root)
         if not scan.complete:
             raise CommandFailed(f"{scan.problems[0].cause}: is sysfs mounted there?")
-        here = os.path.realpath(root) == "/sys"
-        kept = _kept(asked, state_dir, unknown, here=here)
-        use = _use(asked, root, scan, unknown, here=here)
+        here = process.is_running_systems(root)
+        kept = _kept(asked, configured.state_dir, unknown, here=here)
+        use = _use(configured, root, scan, unknown, here=here)
         reading = _reading(asked, scan, unknown) if here else None
-        yield host(scan, kept, use, reading, unknown)
+        yield host(scan, kept, use, reading, unknown=unknown, files=configured.files)
 
 
-def found(text: str, host: Host) -> Device:
+def found(texts: Iterable[str], host: Host) -> tuple[list[Device], list[str]]:
     """
-    Find a function by its address, in full or without the domain, by libvirt's name, or by its netdev's.
+    Find functions by what they are called: an address as the whitelist takes it, libvirt's name, a netdev's.
 
-    Raises:
-        CommandFailed: there is none.
+    Returns:
+        The functions in the order asked for, each once, and a line for each name that none has.
     """
-    for device in host.scan.devices:
-        names = {str(device.address), device.dev_id, *(netdev.name for netdev in device.netdevs)}
-        if text in names or _address(text) == device.address:
-            return device
+    devices: list[Device] = []
+    missing = []
+    for text in texts:
+        place = device_spec.place(text)
+        named = [device for device in host.scan.devices if _is_called(device, text, place, host)]
+        devices += [device for device in named if device not in devices]
+        if not named:
+            missing.append(_missing(text, host))
+    return devices, missing
+
+
+def _is_called(device: Device, text: str, place: AddressGlob | None, host: Host) -> bool:
+    if place is not None and place.matches(device.address):
+        return True
+    return text in (device.dev_id, *(netdev.name for netdev in device.netdevs), *host.names.get(device.address, ()))
+
+
+def _missing(text: str, host: Host) -> str:
     bad = next((each.cause for each in host.scan.problems if each.address == text), None)
     if bad is not None:
-        raise CommandFailed(f"{text} can't be told: {bad}")
-    raise CommandFailed(f"{text} is no PCI function of this host: pci-agent discover lists them")
-
-
-def _address(text: str) -> PciAddress | None:
-    for each in (text, f"0000:{text}"):
-        try:
-            return PciAddress.parse(each)
-        except InvalidAddress:
-            continue
-    return None
+        return f"{text} can't be told: {bad}"
+    used = [str(address) for address, reasons in host.blocked.items() if any(f"{text} " in each for each in reasons)]
+    if used:
+        return f"{text} is no netdev of a function itself, but stands on {', '.join(used)}: name that"
+    return f"{text or 'an empty name'} is no PCI function of this host: pci-agent discover lists them"
 
 
 def _kept(asked: argparse.Namespace, state_dir: str, unknown: list[str], *, here: bool) -> Kept:
@@ -74,14 +84,14 @@ def _kept(asked: argparse.Namespace, state_dir: str, unknown: list[str], *, here
         return Kept()
 
 
-def _use(asked: argparse.Namespace, root: str, scan: Scan, unknown: list[str], *, here: bool) -> HostUse:
-    if not here and asked.proc_root == "/proc":
+def _use(configured: Configured, root: str, scan: Scan, unknown: list[str], *, here: bool) -> HostUse | None:
+    if not here and configured.proc_root == "/proc":
         unknown.append("what the host itself uses: this isn't the running system's sysfs")
-        return HostUse({}, ())
+        return None
     if not here:
         unknown.append("which addresses the netdevs have: this isn't the running system's sysfs")
     addresses: Addresses = net_addresses if here else dict
-    return hostuse.host_use(scan.devices, sysfs_root=root, proc_root=asked.proc_root, addresses=addresses)
+    return hostuse.host_use(scan.devices, sysfs_root=root, proc_root=configured.proc_root, addresses=addresses)
 
 
 def _reading(asked: argparse.Namespace, scan: Scan, unknown: list[str]) -> libvirt.Reading | None:

@@ -6,11 +6,13 @@ An error that the operator has to mend ends a process with one clear text on std
 away, ends it with 1: start again.
 """
 
+import io
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stderr
 from types import ModuleType
 from typing import NoReturn
 
@@ -39,21 +41,29 @@ def configuration(
     log.register_options(conf)
     for group in groups:
         group.register_opts(conf)
+    told = io.StringIO()
     try:
-        conf(
-            list(arguments),
-            project=project,
-            prog=project,
-            version=__version__,
-            description=description,
-            epilog=epilog,
-            default_config_files=_each_once(cfg.find_config_files(project, project)),
-            default_config_dirs=_each_once(cfg.find_config_dirs(project, project)),
-        )
+        with redirect_stderr(told):
+            conf(
+                list(arguments),
+                project=project,
+                prog=project,
+                version=__version__,
+                description=description,
+                epilog=epilog,
+                default_config_files=_each_once(cfg.find_config_files(project, project)),
+                default_config_dirs=_each_once(cfg.find_config_dirs(project, project)),
+            )
         for group in groups:
             _touch(conf, group)
     except (cfg.Error, OSError, UnicodeDecodeError) as error:
         raise ConfigurationRefused([_refusal(error, arguments)]) from error
+    except SystemExit as ended:
+        if ended.code != 1:
+            sys.stderr.write(told.getvalue())
+            raise
+        # oslo.config ends the process where a file has a bad value of an option that may stand on the command line.
+        raise ConfigurationRefused([_refusal(ValueError(told.getvalue()), arguments)]) from ended
     return conf
 
 
@@ -99,12 +109,13 @@ def pci_group(files: Sequence[str], *groups: ModuleType) -> cfg.ConfigOpts:
     for group in groups:
         group.register_opts(conf)
     arguments = [word for file in files for word in ("--config-file", file)]
+    named = [f"of {', '.join(files)}"]
     try:
         conf(arguments, project="nova", default_config_files=[], default_config_dirs=[])
         for group in groups:
             _touch(conf, group)
     except (cfg.Error, OSError, UnicodeDecodeError) as error:
-        raise ConfigurationRefused([_refusal(error, arguments)]) from error
+        raise ConfigurationRefused([_refusal(error, named)]) from error
     return conf
 
 
@@ -116,14 +127,29 @@ def _touch(conf: cfg.ConfigOpts, group: ModuleType) -> None:
 
 
 def _refusal(error: Exception, arguments: Sequence[str]) -> Refusal:
+    what = " ".join(str(error).split())
+    if isinstance(error, cfg.ConfigFilesPermissionDeniedError):
+        cure = "read it as a user who may, such as root"
+    elif isinstance(error, cfg.TemplateSubstitutionError | cfg.NoSuchOptError):
+        cure = "name an option that there is; $ in a value is written $$"
+    else:
+        cure = "mend the file or the option, or name another file with --config-file"
     return Refusal(
         option=f"the configuration ({' '.join(arguments) or 'files in their usual places'})",
         entry=None,
         key=None,
         value="",
-        what=" ".join(str(error).split()),
-        cure="mend the file or the option, or name another file with --config-file ($ in a value is written $$)",
+        what=what,
+        cure=cure,
     )
+
+
+def is_running_systems(sysfs_root: str) -> bool:
+    """Tell whether a path is where this system's sysfs is mounted, wherever that is."""
+    try:
+        return os.stat(sysfs_root).st_dev == os.stat("/sys").st_dev
+    except OSError:
+        return False
 
 
 def set_up_logging(conf: cfg.ConfigOpts, project: str) -> None:

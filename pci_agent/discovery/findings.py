@@ -23,19 +23,22 @@ _Row = TypeVar("_Row")
 
 
 class Findings:
-    """What was found so far, in order of weight: a function with very many reasons keeps the first."""
+    """What one source of host use has told so far, in order of weight."""
 
     def __init__(self) -> None:
         self._reasons: dict[PciAddress, dict[str, None]] = {}
         self._problems: dict[str, None] = {}
+        self.whole = True
+        """False once a part couldn't be read, so that a function without a reason may be in use all the same."""
 
     def use(self, address: PciAddress, reason: str) -> None:
         """Take down that a function is used, and why."""
         self._reasons.setdefault(address, {})[reason] = None
 
-    def note(self, problem: str) -> None:
-        """Take down what couldn't be read."""
+    def note(self, problem: str, *, gap: bool = True) -> None:
+        """Take down what couldn't be told; *gap* where it may be told at the next look."""
         self._problems[problem] = None
+        self.whole = self.whole and not gap
 
     def reasons(self, known: Container[PciAddress]) -> dict[PciAddress, tuple[str, ...]]:
         """Give the reasons by function, of those that are known."""
@@ -43,7 +46,7 @@ class Findings:
         return {address: _most(list(self._reasons[address]), _MOST_REASONS) for address in mine}
 
     def problems(self) -> tuple[str, ...]:
-        """Give what couldn't be read."""
+        """Give what couldn't be told."""
         return _most(list(self._problems), _MOST_PROBLEMS)
 
 
@@ -111,7 +114,7 @@ def listed(names: Sequence[str]) -> str:
     """Say ``a, b and c``, or ``a, b, c and 4 more``."""
     named = [shown(name) for name in names[:_MOST_NAMED]]
     if len(names) > _MOST_NAMED:
-        named.append(f"{len(names) - _MOST_NAMED} more")
+        named.append("more")
     return " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
 
 

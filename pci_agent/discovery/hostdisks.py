@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pci_agent.discovery.attributes import links, read, said
-from pci_agent.discovery.findings import Findings, function_at, last, listed, rows, shown
+from pci_agent.discovery.findings import Findings, function_at, last, rows, shown
 from pci_agent.model.address import PciAddress
 
 _NUMBERS = re.compile(rb"[0-9]{1,10}:[0-9]{1,10}")
@@ -69,9 +69,9 @@ class Storage:
                 words.setdefault((part.function, part.disk), set()).add(part.words)
         for (function, disk), mounted in sorted(paths.items()):
             where, *others = words[function, disk]
-            shortest = sorted(mounted, key=lambda path: (len(path), path))
-            are = "are" if len(mounted) > 1 else "is"
-            self._found.use(function, f"{listed(shortest)} {are} mounted from {shown(disk) if others else where}")
+            # The shortest alone: containers mount and unmount below it all the time, which is no other use.
+            shortest = min(mounted, key=lambda path: (len(path), path))
+            self._found.use(function, f"{shown(shortest)} is mounted from {shown(disk) if others else where}")
         for name in sorted(set(rows(self._found, self._proc_root, "swaps", _swap, optional=True))):
             for part in self._parts(self._place(self._kernels(name), "swap, and not there")):
                 self._found.use(part.function, f"{part.words} is swap")
@@ -88,7 +88,7 @@ class Storage:
 
     def _places(self, source: _Source) -> set[str]:
         if source.kind == "zfs":
-            self._found.note("proc/self/mountinfo: ZFS is mounted, and the disks of its pools can't be told")
+            self._found.note("proc/self/mountinfo: ZFS is mounted, and the disks of its pools can't be told", gap=False)
         if source.number is not None:
             return {self._link(f"dev/block/{source.number}", "mounted, and not there")}
         names = {self._kernels(name) for name in source.names}

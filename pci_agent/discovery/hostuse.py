@@ -5,13 +5,13 @@ Tells which PCI functions the host itself is using, and why, in words that an op
   (hostnet.py); a mounted disk, or swap (hostdisks.py); the boot display. Being up is not use, nor is a loopback,
   link-local or multicast address.
 * Facts of single functions: what a VF's use means for its PF, or a PF's for its VFs, is the model's to decide.
-* What can't be read is a problem, and nothing is concluded from it; ``host_use`` raises nothing.
+* What can't be read is a problem, and nothing is concluded from it: *after* keeps what was known. Nothing raises.
 * Few system calls: two links per netdev, a listing per virtual one, no question per PCI function but of displays.
 """
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pci_agent.discovery.attributes import read, said
 from pci_agent.discovery.findings import Findings
@@ -23,18 +23,45 @@ from pci_agent.model.device import Device
 _DISPLAY = "03"
 
 
+Reasons = Mapping[PciAddress, tuple[str, ...]]
+"""Why each function is in use, in sorted sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one source said; not *whole* where a part of it couldn't be read."""
+
+    reasons: Reasons
+    whole: bool
+
+
 @dataclass(frozen=True, slots=True)
 class HostUse:
     """
     What the host uses of its own devices.
 
     Attributes:
-        reasons: why, in sorted sentences, of each function that is in use; who isn't here isn't known to be
-        problems: what couldn't be read, so that nothing was concluded from it
+        reasons: of each function that is in use; who isn't here isn't known to be
+        problems: what couldn't be told
+        sources: the network, the disks and the displays, each by itself
     """
 
-    reasons: Mapping[PciAddress, tuple[str, ...]]
+    reasons: Reasons
     problems: tuple[str, ...]
+    sources: tuple[Source, ...] = field(default=(), compare=False)
+
+    def after(self, before: "HostUse") -> "HostUse":
+        """Leave what a source can't tell now as it told it before: a bad read is no end of use."""
+        if all(source.whole for source in self.sources) or len(before.sources) != len(self.sources):
+            return self
+        sources = tuple(
+            now if now.whole else Source({**then.reasons, **now.reasons}, whole=False)
+            for now, then in zip(self.sources, before.sources, strict=True)
+        )
+        return HostUse(_joined(sources), self.problems, sources)
+
+
+NOTHING_KNOWN = HostUse({}, ())
 
 
 def host_use(
@@ -54,11 +81,23 @@ def host_use(
         addresses: gives the IP addresses by name of netdev; ``dict`` where the tree isn't the running system's
     """
     known = {device.address: device for device in devices}
-    found = Findings()
-    Network(found, sysfs_root, proc_root).look(addresses)
-    Storage(found, sysfs_root, proc_root).look()
-    _displays(found, sysfs_root, known.values())
-    return HostUse(found.reasons(known), found.problems())
+    network, disks, displays = Findings(), Findings(), Findings()
+    Network(network, sysfs_root, proc_root).look(addresses)
+    Storage(disks, sysfs_root, proc_root).look()
+    _displays(displays, sysfs_root, known.values())
+    found = (network, disks, displays)
+    sources = tuple(Source(each.reasons(known), each.whole) for each in found)
+    problems = tuple(problem for each in found for problem in each.problems())
+    return HostUse(_joined(sources), problems, sources)
+
+
+def _joined(sources: Iterable[Source]) -> Reasons:
+    """Put together what the sources say of each function."""
+    joined: dict[PciAddress, list[str]] = {}
+    for source in sources:
+        for address, reasons in source.reasons.items():
+            joined.setdefault(address, []).extend(reasons)
+    return {address: tuple(joined[address]) for address in sorted(joined)}
 
 
 def _displays(found: Findings, root: str, devices: Iterable[Device]) -> None:

@@ -22,6 +22,7 @@ FINE, WARNED, REFUSED = 0, 1, 2
 """Exit codes."""
 
 _MOST_SHOWN = 8
+_BRIDGE_CLASS = "06"
 
 
 class Kind(StrEnum):
@@ -33,6 +34,9 @@ class Kind(StrEnum):
     VFS_LEFT_BEHIND = "vfs-left-behind"
     ONLY_NOVA = "only-nova-takes"
     HOST_USE = "host-use"
+    BRIDGE = "bridge"
+    IOMMU = "iommu"
+    ALIAS = "alias"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Checked:
     functions: int
     offered: int
     unknown: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -75,20 +80,28 @@ class Checked:
         return REFUSED if self.errors else WARNED if self.warnings else FINE
 
 
-def check(whitelist: Whitelist | None, errors: Iterable[Refusal], host: Host) -> Checked:
+def refused(errors: Iterable[Refusal]) -> Checked:
+    """Tell of a configuration that leaves no whitelist to look at."""
+    return Checked(tuple(errors), (), 0, 0, ())
+
+
+def check(whitelist: Whitelist, alias_errors: Iterable[Refusal], host: Host) -> Checked:
     """
     Check a whitelist on a host.
 
     Args:
-        whitelist: None where the errors left none
-        errors: of the whole configuration
+        whitelist: without errors
+        alias_errors: of the aliases in the same files, which agents don't read
         host: what the warnings are about
     """
-    refusals = tuple(errors)
-    if whitelist is None:
-        return Checked(refusals, (), len(host.scan.devices), 0, host.unknown)
     check = _Check(whitelist, host)
-    return Checked(refusals, tuple(check.warnings()), len(host.scan.devices), check.offered(), host.unknown)
+    warnings = [*check.warnings(), *map(_of_alias, alias_errors)]
+    return Checked((), tuple(warnings), len(host.scan.devices), check.offered(), host.unknown, host.files)
+
+
+def _of_alias(error: Refusal) -> Warned:
+    where = f"{error.option} entry {error.entry}"
+    return Warned(Kind.ALIAS, None, f"{where} is none that a tracker takes: {error.what}", error.cure)
 
 
 class _Check:
@@ -117,6 +130,7 @@ class _Check:
             if not entry.exclude:
                 yield from self._left_behind(entry, decided)
                 yield from self._host_use(entry, decided)
+                yield from self._not_for_guests(entry, decided)
             yield from self._only_nova(entry)
 
     def _meets(self, entry: Entry, device: Device) -> bool:
@@ -131,7 +145,8 @@ class _Check:
                 Kind.MATCHES_NOTHING,
                 entry.number,
                 f"no device of this host bears the netdev name {entry.devname} now",
-                "pci-agent discover shows which netdevs count; or name an address",
+                "a netdev counts for the function right below which it stands, as pci-agent discover shows, not over"
+                " virtio: mend the name, or write an address",
             )
         return Warned(
             Kind.MATCHES_NOTHING,
@@ -188,6 +203,43 @@ class _Check:
                     f'put {exclude} above it, or add "allow_host_use": true to it',
                     (device.address,),
                 )
+
+    def _not_for_guests(self, entry: Entry, decided: list[Device]) -> Iterator[Warned]:
+        bridges = [each for each in decided if each.class_code.startswith(_BRIDGE_CLASS)]
+        if bridges:
+            yield Warned(
+                Kind.BRIDGE,
+                entry.number,
+                f"it offers {_counted(bridges, 'bridge')}, which no guest can be given",
+                "narrow it, or exclude them above it",
+                tuple(each.address for each in bridges),
+            )
+        alone = [each for each in decided if each.iommu_group is None]
+        if alone:
+            yield Warned(
+                Kind.IOMMU,
+                entry.number,
+                f"it offers {_counted(alone, 'device')} without an IOMMU group, which vfio can't give",
+                "switch the IOMMU on (intel_iommu=on, amd_iommu=on and the firmware's setting)",
+                tuple(each.address for each in alone),
+            )
+        sharing = [each for each in decided if self._shares(each)]
+        if sharing:
+            yield Warned(
+                Kind.IOMMU,
+                entry.number,
+                f"it offers {_counted(sharing, 'device')} that share an IOMMU group with what isn't offered",
+                "a guest gets such a group whole or not at all: offer the rest of it too, or see that it has no driver",
+                tuple(each.address for each in sharing),
+            )
+
+    def _shares(self, device: Device) -> bool:
+        return device.iommu_group is not None and any(
+            each.iommu_group == device.iommu_group
+            and not each.class_code.startswith(_BRIDGE_CLASS)
+            and ((entry := self._deciding[each.address]) is None or entry.exclude)
+            for each in self._host.scan.devices
+        )
 
 
 def _shadowed(entry: Entry, takers: Iterable[int], matched: Iterable[Device]) -> Warned:
@@ -257,6 +309,7 @@ def as_json(told: Checked) -> str:
             "functions": told.functions,
             "offered": None if told.errors else told.offered,
             "unknown": list(told.unknown),
+            "files": list(told.files),
         },
         indent=2,
     )
@@ -267,6 +320,7 @@ def as_text(told: Checked) -> str:
     lines = [f"error: {error}" for error in told.errors]
     lines += [str(each) for each in told.warnings]
     lines += [f"not known: {each}" for each in told.unknown]
+    lines += [f"read: {file}" for file in told.files]
     if told.errors:
         lines.append(f"{_number(len(told.errors), 'error')}: the agent would not start with this")
     else:

@@ -40,10 +40,10 @@ class Explanation:
         offered: whether it is offered
         tags: of the entry that offers it
         pool: what it counts in, as PCI stats have it; None where it isn't offered
-        host_use: what the host uses it for; also where the entry allows that
-        status: what an operator reads; None where it isn't offered
+        host_use: what the host uses it for, also where the entry allows that; None where it can't be told
+        status: what an operator reads once this configuration is in force; None where it isn't offered or can't be told
         status_reason: why the status is not the one expected
-        status_said_by: where the status is known from
+        status_now: what the agent's store says at the moment, with its reason; None where it says nothing
         holders: who holds it
         cures: what to do to change the outcome
         unknown: what couldn't be told
@@ -55,10 +55,10 @@ class Explanation:
     offered: bool
     tags: Tags
     pool: dict[str, str] | None
-    host_use: tuple[str, ...]
+    host_use: tuple[str, ...] | None
     status: str | None
     status_reason: str | None
-    status_said_by: str
+    status_now: str | None
     holders: tuple[Holder, ...]
     cures: tuple[str, ...]
     unknown: tuple[str, ...]
@@ -70,14 +70,9 @@ def explain(device: Device, whitelist: Whitelist, host: Host) -> Explanation:
     offering = None if entry is None or entry.exclude else entry
     use = host.blocked.get(device.address, ())
     kept = host.tracked.get(device.address)
-    is_kept = kept is not None and kept.present
-    if offering is None:
-        status, reason, pool = None, None, None
-    else:
-        blocking = () if offering.allow_host_use else use
-        owner = kept.owner if kept is not None else None
-        status, reason = (kept.status, kept.status_reason) if kept and is_kept else derived(owner, blocking)
-        pool = _pool(device, offering.tags)
+    status, reason = None, None
+    if offering is not None and (host.use_known or (kept is not None and kept.owner is not None)):
+        status, reason = derived(None if kept is None else kept.owner, () if offering.allow_host_use else use)
     return Explanation(
         device=device,
         entries=tuple(
@@ -87,15 +82,21 @@ def explain(device: Device, whitelist: Whitelist, host: Host) -> Explanation:
         decided_by=None if entry is None else entry.number,
         offered=offering is not None,
         tags={} if offering is None else offering.tags,
-        pool=pool,
-        host_use=use,
+        pool=None if offering is None else _pool(device, offering.tags),
+        host_use=use if host.use_known else None,
         status=status,
         status_reason=reason,
-        status_said_by="the agent's store" if is_kept else "what is seen now",
+        status_now=_now(kept),
         holders=host.holders.get(device.address, ()),
         cures=tuple(_cures(device, entry, use, host)),
         unknown=host.unknown,
     )
+
+
+def _now(kept: TrackedDevice | None) -> str | None:
+    if kept is None or not kept.present:
+        return None
+    return f"{kept.status}, {kept.status_reason}" if kept.status_reason else str(kept.status)
 
 
 def why_not(entry: Entry, device: Device, names: Names) -> str | None:
@@ -147,6 +148,8 @@ def _cures(device: Device, entry: Entry | None, use: tuple[str, ...], host: Host
     offer = json.dumps({"address": str(device.address)})
     if entry is None:
         cures = [f"to offer it, add an entry such as {offer}, or mend the entry that should match"]
+        if use:
+            cures.append("but the host uses it, so that it would be listed as unavailable")
         parent = next((each for each in host.scan.devices if each.address == device.parent_addr), None)
         if parent is not None:
             whole = json.dumps({"address": str(parent.address), "product_id": device.product_id})
@@ -186,10 +189,10 @@ def _document(told: Explanation) -> dict[str, object]:
         "offered": told.offered,
         "tags": dict(told.tags),
         "pool": told.pool,
-        "host_use": list(told.host_use),
+        "host_use": None if told.host_use is None else list(told.host_use),
         "status": told.status,
         "status_reason": told.status_reason,
-        "status_said_by": told.status_said_by,
+        "status_now": told.status_now,
         "holders": [{"instance_uuid": each.instance_uuid, "said_by": each.said_by} for each in told.holders],
         "cures": list(told.cures),
         "unknown": list(told.unknown),
@@ -209,10 +212,13 @@ def _lines(told: Explanation) -> list[str]:
     lines += ["", _outcome(told)]
     if told.pool is not None:
         lines.append(f"pool: {' '.join(f'{name}={value}' for name, value in told.pool.items())}")
-    lines.append(f"host use: {'; '.join(told.host_use) or 'none seen'}")
-    if told.status is not None:
+    lines.append(f"host use: {'not known' if told.host_use is None else '; '.join(told.host_use) or 'none seen'}")
+    if told.offered:
         reason = f", {told.status_reason}" if told.status_reason else ""
-        lines.append(f"status: {told.status}{reason} (from {told.status_said_by})")
+        lines.append(f"status: {told.status or 'not known'}{reason}")
+        then = f"{told.status}{reason}"
+        if told.status_now is not None and told.status is not None and told.status_now != then:
+            lines.append(f"status now: {told.status_now} (the agent's store; the other one is this configuration's)")
     lines += [f"held by: {holder}" for holder in told.holders]
     lines += [f"cure: {cure}" for cure in told.cures]
     return lines

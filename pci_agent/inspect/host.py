@@ -51,29 +51,42 @@ class Host:
         scan: its functions
         names: which netdev names count for which function
         blocked: what the host itself uses each function for, where that keeps it from being given
+        use_known: False where that couldn't be told at all
         tracked: the agent's own devices, by address
         holders: who holds which function
         unknown: what couldn't be told, and why
+        files: the configuration files that were read
     """
 
     scan: Scan
     names: Names
     blocked: Mapping[PciAddress, tuple[str, ...]]
+    use_known: bool
     tracked: Mapping[PciAddress, TrackedDevice]
     holders: Mapping[PciAddress, tuple[Holder, ...]]
     unknown: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
 
-def host(scan: Scan, kept: Kept, use: HostUse, reading: Reading | None, unknown: Iterable[str]) -> Host:
+def host(
+    scan: Scan,
+    kept: Kept,
+    use: HostUse | None,
+    reading: Reading | None,
+    *,
+    unknown: Iterable[str],
+    files: tuple[str, ...] = (),
+) -> Host:
     """
     Put together what was read.
 
     Args:
         scan: of sysfs
         kept: of the agent's store
-        use: of the host's own use
+        use: of the host's own use; None where it can't be told
         reading: of libvirt; None where it wasn't asked
         unknown: what the reader couldn't read
+        files: the configuration files
     """
     known = identities(scan.devices)
     tracked = {address: kept.tracked[name] for address, name in known.items() if name in kept.tracked}
@@ -81,7 +94,9 @@ def host(scan: Scan, kept: Kept, use: HostUse, reading: Reading | None, unknown:
     for address, item in tracked.items():
         if item.owner is not None:
             holders.setdefault(address, []).append(Holder(item.owner.instance_uuid, "the agent's store"))
-    problems = list(unknown) + [f"what the host uses: {problem}" for problem in use.problems]
+    problems = list(unknown)
+    if use is not None:
+        problems += [f"what the host uses: {problem}" for problem in use.problems]
     if reading is not None:
         problems += reading.problems
         for domain in reading.domains:
@@ -94,8 +109,10 @@ def host(scan: Scan, kept: Kept, use: HostUse, reading: Reading | None, unknown:
     return Host(
         scan=scan,
         names=names_of(scan.devices, remember(scan.devices, kept.remembered)),
-        blocked=blocked_by_host(scan.devices, use.reasons),
+        blocked={} if use is None else blocked_by_host(scan.devices, use.reasons),
+        use_known=use is not None,
         tracked=tracked,
         holders={address: tuple(sorted(set(each), key=str)) for address, each in holders.items()},
         unknown=tuple(problems),
+        files=files,
     )

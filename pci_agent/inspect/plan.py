@@ -27,22 +27,37 @@ class Changed:
         device: the function
         before: its tags now; None where it isn't offered
         after: its tags then; None where it isn't offered
+        host_use: what the host uses it for, where that keeps it from being given then
+        freed_from_use: what the host uses it for, where that kept it back and will not then
         holders: who holds it
     """
 
     device: Device
     before: Tags | None
     after: Tags | None
+    host_use: tuple[str, ...]
+    freed_from_use: tuple[str, ...]
     holders: tuple[Holder, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Devices gained, lost and retagged, in order of address, and how many stay as they are."""
+    """
+    What changes, in order of address, and how many stay as they are.
+
+    Attributes:
+        gained: offered then and not now
+        lost: offered now and not then
+        retagged: offered with other tags
+        released: with the same tags, but kept from being given by the host's own use in one of the two alone
+        kept: how many stay as they are
+        unknown: what couldn't be told
+    """
 
     gained: tuple[Changed, ...]
     lost: tuple[Changed, ...]
     retagged: tuple[Changed, ...]
+    released: tuple[Changed, ...]
     kept: int
     unknown: tuple[str, ...]
 
@@ -57,23 +72,37 @@ def plan(now: Whitelist, then: Whitelist, host: Host) -> Plan:
     changes = []
     kept = 0
     for device in host.scan.devices:
-        before, after = _tags(now, device, host), _tags(then, device, host)
-        if before != after:
-            changes.append(Changed(device, before, after, host.holders.get(device.address, ())))
-        elif before is not None:
-            kept += 1
+        before, after = _offer(now, device, host), _offer(then, device, host)
+        if before == after:
+            kept += before is not None
+            continue
+        changes.append(
+            Changed(
+                device,
+                None if before is None else before[0],
+                None if after is None else after[0],
+                () if after is None else after[1],
+                before[1] if before is not None and after is not None and not after[1] else (),
+                host.holders.get(device.address, ()),
+            )
+        )
+    both = [each for each in changes if each.before is not None and each.after is not None]
     return Plan(
         gained=tuple(each for each in changes if each.before is None),
         lost=tuple(each for each in changes if each.after is None),
-        retagged=tuple(each for each in changes if each.before is not None and each.after is not None),
+        retagged=tuple(each for each in both if each.before != each.after),
+        released=tuple(each for each in both if each.before == each.after),
         kept=kept,
         unknown=host.unknown,
     )
 
 
-def _tags(whitelist: Whitelist, device: Device, host: Host) -> Tags | None:
+def _offer(whitelist: Whitelist, device: Device, host: Host) -> tuple[Tags, tuple[str, ...]] | None:
+    """Tell a device's tags, and the host's use that keeps it back; None where it isn't offered."""
     entry = whitelist.match(device, host.names)
-    return None if entry is None or entry.exclude else entry.tags
+    if entry is None or entry.exclude:
+        return None
+    return entry.tags, () if entry.allow_host_use else host.blocked.get(device.address, ())
 
 
 def as_json(told: Plan) -> str:
@@ -83,6 +112,7 @@ def as_json(told: Plan) -> str:
             "gained": _documents(told.gained),
             "lost": _documents(told.lost),
             "retagged": _documents(told.retagged),
+            "released": _documents(told.released),
             "kept": told.kept,
             "unknown": list(told.unknown),
         },
@@ -99,6 +129,8 @@ def _documents(changes: Iterable[Changed]) -> list[dict[str, object]]:
             "dev_type": str(each.device.dev_type),
             "tags_now": None if each.before is None else dict(each.before),
             "tags_then": None if each.after is None else dict(each.after),
+            "host_use": list(each.host_use),
+            "freed_from_use": list(each.freed_from_use),
             "holders": [{"instance_uuid": held.instance_uuid, "said_by": held.said_by} for held in each.holders],
         }
         for each in changes
@@ -106,8 +138,10 @@ def _documents(changes: Iterable[Changed]) -> list[dict[str, object]]:
 
 
 def as_text(told: Plan) -> str:
-    """Write a plan for people: + gained, - lost, ~ retagged."""
-    lines = [f"+ {_named(each.device)}  {_written(each.after)}" for each in told.gained]
+    """Write a plan for people: + gained, - lost, ~ retagged, ! with another answer to the host's own use."""
+    lines = []
+    for each in told.gained:
+        lines += [f"+ {_named(each.device)}  {_written(each.after)}", *_used(each)]
     for each in told.lost:
         lines.append(f"- {_named(each.device)}  {_written(each.before)}")
         lines += [
@@ -115,10 +149,22 @@ def as_text(told: Plan) -> str:
         ]
     for each in told.retagged:
         lines.append(f"~ {_named(each.device)}  {_written(each.before)} -> {_written(each.after)}")
-        lines += [f"    held by {holder}" for holder in each.holders]
+        lines += [*_used(each), *(f"    held by {holder}" for holder in each.holders)]
+    for each in told.released:
+        lines += [f"! {_named(each.device)}  {_written(each.after)}", *_used(each)]
     lines += [f"not known: {each}" for each in told.unknown]
     counts = f"{len(told.gained)} gained, {len(told.lost)} lost, {len(told.retagged)} retagged, {told.kept} as they are"
+    if told.released:
+        counts = f"{counts}, {len(told.released)} with another answer to the host's own use"
     return "\n".join([*lines, counts])
+
+
+def _used(each: Changed) -> list[str]:
+    if each.host_use:
+        return [f"    unavailable, the host uses it: {'; '.join(each.host_use)}"]
+    if each.freed_from_use:
+        return [f"    AVAILABLE TO GUESTS though the host uses it: {'; '.join(each.freed_from_use)}"]
+    return []
 
 
 def _named(device: Device) -> str:

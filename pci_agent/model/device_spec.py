@@ -17,7 +17,8 @@ operators refused instead of guessed at:
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pci_agent.model import json_option, vocabulary
@@ -47,6 +48,14 @@ def parse(values: Iterable[object]) -> Whitelist:
     """
     example = '{"vendor_id": "8086", "product_id": "1520"}'
     return Whitelist(tuple(json_option.read(OPTION, values, _entry, example=example, lists=True)))
+
+
+def place(text: str) -> AddressGlob | None:
+    """Read where a function is as an entry's address is read; None where it says no place, or every place."""
+    try:
+        return _glob(text)
+    except Wrong:
+        return None
 
 
 def written(entry: Entry) -> str:
@@ -165,17 +174,31 @@ def _regex(value: Mapping[str, Any]) -> AddressGlob | AddressRegex | None:
         if not isinstance(text, str):
             raise Wrong("address", value, f"its {name} is not text", 'write a regular expression, as in "0[ab]"')
         patterns.append(text)
-    if all(pattern == ".*" for pattern in patterns):
-        return None
-    if all(_HEX.fullmatch(pattern) for pattern in patterns):
+    if all(_HEX.fullmatch(pattern) and len(pattern) == len(_WIDEST[i]) for i, pattern in enumerate(patterns)):
         return _glob("{}:{}:{}.{}".format(*patterns))
-    return AddressRegex(*(_pattern(value, text) for text in patterns))
+    compiled = [_pattern(value, text) for text in patterns]
+    if all(pattern.fullmatch(text) for i, pattern in enumerate(compiled) for text in _every(i)):
+        return None
+    return AddressRegex(*compiled)
+
+
+_WIDEST = ("0000", "00", "00", "0")
+
+
+def _every(field: int) -> Iterator[str]:
+    """Give every text that a field may have; of domains, which have no end, some."""
+    if field == 0:
+        yield from ("0000", "0001", "abcd", "10000", "ffffffff")
+        return
+    yield from (f"{number:0{len(_WIDEST[field])}x}" for number in range([0, 256, 32, 8][field]))
 
 
 def _pattern(value: Mapping[str, Any], text: str) -> re.Pattern[str]:
     try:
-        return re.compile(text, re.IGNORECASE | re.ASCII)
-    except (re.error, ValueError, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python may read otherwise one day is no expression to rely on
+            return re.compile(text, re.IGNORECASE | re.ASCII)
+    except (re.error, ValueError, RecursionError, OverflowError, Warning) as error:
         raise Wrong(
             "address", value, f"{text!r} is no regular expression ({error})", "mend it, or use the lspci form"
         ) from None
@@ -187,6 +210,8 @@ def _devname(item: Mapping[str, Any]) -> str | None:
         return None
     if not isinstance(value, str):
         raise Wrong("devname", value, "a netdev's name is text", 'write it in quotes, as in "enp5s0f0"')
+    if value.split() != [value]:
+        raise Wrong("devname", value, "no netdev's name has blanks", "take them away")
     if item.get("address"):
         raise Wrong("devname", value, "an entry has an address or a devname, not both", "keep one of the two")
     return value

@@ -6,7 +6,7 @@ of one kind stand in lines, each with all the VFs of the one before it and maybe
 line whole loses least by giving the first. So only numbers are searched: how many of each line are given whole.
 Bounds on them are narrowed by branching; within bounds it is a transport problem (flow.py). What that one can't
 serve with every PF and VF counted at once can't be served at all, so the search never says no wrongly; after too
-many branches it says so instead.
+many branches it says so instead. Where nothing clashes, which is the rule, the answer costs least.
 """
 
 from collections import Counter
@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 
 from pci_agent.model.address import PciAddress
-from pci_agent.model.flow import Costs, cheapest
-
-_MOST_BRANCHES = 2000
+from pci_agent.model.flow import Costs, anyhow, cheapest
 
 Alike = Hashable
 """Names a kind: what devices that serve alike at alike cost have in common."""
@@ -27,6 +25,24 @@ _Served = list[list[PciAddress]]
 
 class TooManyBranches(Exception):
     """The search was given up: neither yes nor no."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many more branches may be tried; shared by the searches that one answer takes."""
+
+    branches: int = 500
+
+    def spend(self) -> None:
+        """
+        Try one more.
+
+        Raises:
+            TooManyBranches: there are none left.
+        """
+        if not self.branches:
+            raise TooManyBranches
+        self.branches -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +64,7 @@ class Choice:
 
 
 def serve(
-    choices: Sequence[Choice], demands: Sequence[int], costs: Mapping[Alike, Sequence[int | None]]
+    choices: Sequence[Choice], demands: Sequence[int], costs: Mapping[Alike, Sequence[int | None]], budget: Budget
 ) -> _Served | None:
     """
     Choose devices for all demands.
@@ -57,6 +73,7 @@ def serve(
         choices: the devices
         demands: how many each demand needs
         costs: by kind, what a device costs each demand; None where it doesn't serve it
+        budget: how many branches may be tried
 
     Returns:
         By demand, the addresses of its devices in order; None where the demands can't all be served.
@@ -64,7 +81,14 @@ def serve(
     Raises:
         TooManyBranches: it could not be told within bounds.
     """
-    return _Search(choices, demands, costs).served()
+    return _Search(choices, demands, costs).served(budget)
+
+
+def possible(
+    choices: Sequence[Choice], demands: Sequence[int], costs: Mapping[Alike, Sequence[int | None]], budget: Budget
+) -> bool:
+    """Tell whether *serve* would find devices for all demands; takes and raises what it does."""
+    return _Search(choices, demands, costs).possible(budget)
 
 
 _Stocks = dict[int, int]
@@ -131,24 +155,49 @@ class _Search:
             pfs.pop(), tuple(family.pf.address for family in families), tuple(dict(each) for each in reversed(parted))
         )
 
-    def served(self) -> _Served | None:
+    def possible(self, budget: Budget) -> bool:
+        """Search the numbers alone."""
+        return self._branch(self._all_bounds(), budget) is not None
+
+    def _all_bounds(self) -> _Bounds:
+        return tuple((0, len(line.members)) for line in self._lines)
+
+    def served(self, budget: Budget) -> _Served | None:
         """Search the numbers, and give devices for them."""
-        bounds: list[_Bounds] = [tuple((0, len(line.members)) for line in self._lines)]
-        for _ in range(_MOST_BRANCHES):
-            if not bounds:
+        all_bounds = self._all_bounds()
+        flow = cheapest(self._demands, self._supplies(all_bounds), self._by_demand)
+        if flow is None:
+            return None
+        whole = self._whole(flow, all_bounds)
+        if self._clash(flow, whole) is not None:
+            found = self._branch(all_bounds, budget)
+            if found is None:
                 return None
-            now = bounds.pop()
-            flow = cheapest(self._demands, self._supplies(now), self._by_demand)
+            whole = found
+            flow = cheapest(self._demands, self._supplies(tuple((n, n) for n in whole)), self._by_demand)
+        return None if flow is None else self._devices(flow, whole)
+
+    def _branch(self, bounds: _Bounds, budget: Budget) -> list[int] | None:
+        """Find how many of each line to give whole so that nothing clashes; None where nothing does it."""
+        waiting = [bounds]
+        while waiting:
+            now = waiting.pop()
+            if now is not bounds:
+                budget.spend()
+            flow = anyhow(self._demands, self._supplies(now), self._by_demand)
             if flow is None:
                 continue
-            whole = [max(least, _used(flow, line.pf)) for (least, _), line in zip(now, self._lines, strict=True)]
+            whole = self._whole(flow, now)
             clash = self._clash(flow, whole)
             if clash is None:
-                return self._devices(flow, whole)
+                return whole
             least, most = now[clash]
-            bounds.append((*now[:clash], (least, whole[clash] - 1), *now[clash + 1 :]))
-            bounds.append((*now[:clash], (whole[clash], most), *now[clash + 1 :]))
-        raise TooManyBranches
+            waiting.append((*now[:clash], (least, whole[clash] - 1), *now[clash + 1 :]))
+            waiting.append((*now[:clash], (whole[clash], most), *now[clash + 1 :]))
+        return None
+
+    def _whole(self, flow: list[list[int]], bounds: _Bounds) -> list[int]:
+        return [max(least, _used(flow, line.pf)) for (least, _), line in zip(bounds, self._lines, strict=True)]
 
     def _supplies(self, bounds: _Bounds) -> list[int]:
         supplies = [len(stock) for stock in self._stocks]

@@ -16,7 +16,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pci_agent.model.device import Device, DevType
-from pci_agent.model.exclusion import Alike, Choice, TooManyBranches, serve
+from pci_agent.model.exclusion import Alike, Budget, Choice, TooManyBranches, possible, serve
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.relatives import Held
 from pci_agent.model.request import NumaPolicy, PciRequest
@@ -128,20 +128,21 @@ def fit(
         return Undecided(f"the set asks for {asked} devices, up to {MOST_DEVICES} are decided")
     market = _Market(devices, requests, numa)
     try:
-        served = market.serve(range(len(requests)))
-        if served is None:
-            return NoFit(_shortages(market, requests))
+        served = market.serve(range(len(requests)), Budget())
     except TooManyBranches:
         return Undecided("too many ways to share PFs and VFs among the requests; ask for fewer at once")
+    if served is None:
+        return NoFit(_shortages(market, requests))
     return Assignment({request.request_id: served[place] for place, request in enumerate(requests)})
 
 
 def _shortages(market: "_Market", requests: Sequence[PciRequest]) -> tuple[Shortage, ...]:
     met: list[int] = []
     told = []
+    budget = Budget()
     for place, request in enumerate(requests):
-        is_met = market.serve([*met, place]) is not None
-        rivals = () if is_met else _rivals(market, met, place)
+        is_met = _can_serve(market, [*met, place], budget)
+        rivals = () if is_met else _rivals(market, met, place, budget)
         told.append(
             Shortage(
                 request.request_id,
@@ -156,16 +157,24 @@ def _shortages(market: "_Market", requests: Sequence[PciRequest]) -> tuple[Short
     return tuple(told)
 
 
-def _rivals(market: "_Market", met: list[int], starved: int) -> list[int]:
+def _rivals(market: "_Market", met: list[int], starved: int, budget: Budget) -> list[int]:
     """Find those without whom the starved one could be met: none of them can be left out."""
-    if market.serve([starved]) is None:
+    if not _can_serve(market, [starved], budget):
         return []
     rivals = list(met)
     for each in met:
         others = [rival for rival in rivals if rival != each]
-        if market.serve([*others, starved]) is None:
+        if not _can_serve(market, [*others, starved], budget):
             rivals = others
     return rivals
+
+
+def _can_serve(market: "_Market", places: Sequence[int], budget: Budget) -> bool:
+    """Tell whether some of the requests can be met together; what can't be told counts as yes."""
+    try:
+        return market.can_serve(places, budget)
+    except TooManyBranches:
+        return True
 
 
 _FAR = 1_000_000
@@ -197,7 +206,7 @@ class _Market:
     def __init__(self, devices: Iterable[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma) -> None:
         self._requests = requests
         self._numa = numa
-        items = list(devices)
+        items = sorted(devices, key=lambda item: item.device.address)
         self._items = {item.device.address: item for item in items if item.present}
         self._kinds: dict[Hashable, _Kind] = {}
         self._choices: list[Choice] = []
@@ -254,22 +263,39 @@ class _Market:
         is_pf = device.dev_type is DevType.PF
         self._choices.append(Choice(device.address, name, device.address if is_pf else device.parent_addr, is_pf))
 
-    def serve(self, places: Sequence[int]) -> dict[int, tuple[TrackedDevice, ...]] | None:
+    def can_serve(self, places: Sequence[int], budget: Budget) -> bool:
+        """Tell whether there are devices for the requests at *places* together."""
+        choices, demands, costs = self._problem(self._alike(places))
+        return possible(choices, demands, costs, budget)
+
+    def serve(self, places: Sequence[int], budget: Budget) -> dict[int, tuple[TrackedDevice, ...]] | None:
         """Choose devices for the requests at *places*; None where there are none for all of them."""
-        costs = {name: tuple(each[place] for place in places) for name, each in self._costs.items()}
-        useful: dict[Alike, tuple[int | None, ...]] = {
-            name: each for name, each in costs.items() if any(cost is not None for cost in each)
-        }
-        served = serve(
-            [each for each in self._choices if each.kind in useful],
-            [self._requests[place].count for place in places],
-            useful,
-        )
+        alike = self._alike(places)
+        served = serve(*self._problem(alike), budget)
         if served is None:
             return None
-        return {
-            place: tuple(self._items[address] for address in given) for place, given in zip(places, served, strict=True)
-        }
+        shared: dict[int, tuple[TrackedDevice, ...]] = {}
+        for group, given in zip(alike, served, strict=True):
+            rest = given
+            for place in group:
+                count = self._requests[place].count
+                shared[place] = tuple(self._items[address] for address in rest[:count])
+                rest = rest[count:]
+        return shared
+
+    def _problem(self, alike: list[list[int]]) -> tuple[list[Choice], list[int], dict[Alike, tuple[int | None, ...]]]:
+        """Put it as devices, demands and costs: one demand for requests that are alike."""
+        costs = {name: tuple(each[group[0]] for group in alike) for name, each in self._costs.items()}
+        useful = {name: each for name, each in costs.items() if any(cost is not None for cost in each)}
+        demands = [sum(self._requests[place].count for place in group) for group in alike]
+        return [each for each in self._choices if each.kind in useful], demands, useful
+
+    def _alike(self, places: Sequence[int]) -> list[list[int]]:
+        """Group the requests that every device costs the same: together they are one demand."""
+        groups: dict[tuple[int | None, ...], list[int]] = {}
+        for place in places:
+            groups.setdefault(tuple(each[place] for each in self._costs.values()), []).append(place)
+        return list(groups.values())
 
     def left(self, place: int) -> tuple[int, ...]:
         """Count the devices that each filter left of those present."""

@@ -1,16 +1,58 @@
 """
-Serves demands from supplies at the least total cost: a transport problem, solved exactly.
+Serves demands from supplies: a transport problem, solved exactly, in any way or at the least total cost.
 
-Small numbers only: up to some dozens of demands and of kinds of supply. Each step serves what is served most
-cheaply next, taking back and giving otherwise what was given before where that helps (successive shortest
-paths). Equal input gives equal output.
+Small numbers only: up to some dozens of demands and of kinds of supply. Each step serves what can be served next,
+or is served most cheaply, taking back and giving otherwise what was given before where that helps (augmenting
+paths, shortest ones). Equal input gives equal output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 Costs = Sequence[Sequence[int | None]]
 """By demand and supply: what one unit costs; None where the supply doesn't serve the demand."""
+
+
+def anyhow(demands: Sequence[int], supplies: Sequence[int], costs: Costs) -> list[list[int]] | None:
+    """Serve all demands in some way, whatever it costs; None where they can't all be served."""
+    serves = [[supply for supply, cost in enumerate(each) if cost is not None] for each in costs]
+    flow = [[0] * len(supplies) for _ in demands]
+    wanted, left = list(demands), list(supplies)
+    for demand in range(len(demands)):
+        while wanted[demand]:
+            path = _some_path(demand, flow, left, serves)
+            if path is None:
+                return None
+            _push(path, flow, wanted, left)
+    return flow
+
+
+def _some_path(start: int, flow: list[list[int]], left: list[int], serves: list[list[int]]) -> "_Path | None":
+    """Find the shortest way to serve one more unit of a demand, breadth first."""
+    taken_by: dict[int, int] = {}
+    given_up = {start: -1}
+    queue = [start]
+    for demand in queue:
+        for supply in serves[demand]:
+            if supply in taken_by:
+                continue
+            taken_by[supply] = demand
+            if left[supply]:
+                return _back(supply, taken_by, given_up)
+            for other, held in enumerate(flow):
+                if held[supply] and other not in given_up:
+                    given_up[other] = supply
+                    queue.append(other)
+    return None
+
+
+def _back(supply: int, taken_by: Mapping[int, int], given_up: Mapping[int, int]) -> "_Path":
+    path = []
+    while supply != -1:
+        demand = taken_by[supply]
+        path.append((demand, supply))
+        supply = given_up[demand]
+    return path[::-1]
 
 
 def cheapest(demands: Sequence[int], supplies: Sequence[int], costs: Costs) -> list[list[int]] | None:
@@ -49,8 +91,8 @@ class _Prices:
     def __init__(self, wanted: Sequence[int], supplies: int) -> None:
         self.demands: list[int | None] = [0 if units else None for units in wanted]
         self.supplies: list[int | None] = [None] * supplies
-        self._taken_by = [-1] * supplies
-        self._given_up = [-1] * len(wanted)
+        self._taken_by = dict.fromkeys(range(supplies), -1)
+        self._given_up = dict.fromkeys(range(len(wanted)), -1)
 
     def take(self, costs: Costs) -> bool:
         """Let each demand take from each supply; True where that makes one cheaper."""
@@ -72,12 +114,8 @@ class _Prices:
         return cheaper
 
     def path_to(self, supply: int) -> _Path:
-        path = []
-        while supply != -1:
-            demand = self._taken_by[supply]
-            path.append((demand, supply))
-            supply = self._given_up[demand]
-        return path[::-1]
+        """Give the steps that lead to a supply."""
+        return _back(supply, self._taken_by, self._given_up)
 
 
 def _less(price: int, known: int | None) -> bool:

@@ -110,10 +110,14 @@ def blocked_by_host(
         reasons: what the host uses each function for
     """
     blocked = dict(reasons)
+    used: dict[PciAddress, list[PciAddress]] = {}
     for device in devices:
         if device.parent_addr is not None and device.address in reasons:
-            own = tuple(f"its VF {device.address}: {reason}" for reason in reasons[device.address])
-            blocked[device.parent_addr] = blocked.get(device.parent_addr, ()) + own
+            used.setdefault(device.parent_addr, []).append(device.address)
+    for pf, vfs in used.items():
+        first = min(vfs)
+        others = f", and {len(vfs) - 1} more of its VFs" if len(vfs) > 1 else ""
+        blocked[pf] = (*reasons.get(pf, ()), f"its VF {first}: {reasons[first][0]}{others}")
     return blocked
 
 

@@ -261,7 +261,8 @@ def _alias(item: Mapping[str, Any]) -> Alias:
     words = [key for key in item if key not in _PLAIN_KEYS and key not in _OF_THE_WHITELIST]
     tags = {key: wrongs.attempt(vocabulary.tag, key, item[key]) for key in words}
     asked = {key: value for key, value in tags.items() if key not in PLACEMENT_TAGS}
-    if not wrongs and vendor_id is None and product_id is None and not asked:
+    positive = any(value is not None and (key, value) != (REMOTE_MANAGED, "false") for key, value in asked.items())
+    if not wrongs and vendor_id is None and product_id is None and not positive:
         wrongs.attempt(_refuse_any, item)
     wrongs.settle()
     spec = Spec(vendor_id=vendor_id, product_id=product_id, dev_type=dev_type, tags=asked)

@@ -30,6 +30,7 @@ _OURS = frozenset(
     " instance_uuid server_uuid request_id project_id user_id created_at updated_at deleted deleted_at hash"
     " host_use devices parent_ifname rp_uuid rp_uuids".split()
 )
+_LONGEST = 255
 _ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,4})", re.ASCII)
 # The words that oslo.utils takes for a boolean, which nova reads these tags with.
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
@@ -59,8 +60,16 @@ def tag(key: str, value: object) -> str | None:
     if value is None and key == PHYSICAL_NETWORK:
         return None
     if isinstance(value, str):
+        _one_line(key, value, value)
         return value
     raise Wrong(key, value, "a tag's value is text", "write it in quotes")
+
+
+def _one_line(key: str, value: object, text: str) -> None:
+    if not text.isprintable():
+        raise Wrong(key, value, "it has a character that can't be printed", "write text of one line")
+    if len(text) > _LONGEST:
+        raise Wrong(key, value, f"it has {len(text)} characters", f"write {_LONGEST} at most")
 
 
 def _boolean(key: str, value: object) -> str:
@@ -84,6 +93,7 @@ def tag_name(key: str, value: object, known: Collection[str]) -> None:
     """
     if key in known:
         return
+    _one_line(key, value, key)
     if key.lower() in _OURS:
         raise Wrong(key, value, "the name is one of pci-agent's own fields", "give the tag another name")
     plain = _plain(key)

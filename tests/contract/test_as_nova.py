@@ -66,10 +66,20 @@ def has(*keys: str) -> Callable[[Item], bool]:
     return lambda item: any(key in item for key in keys)
 
 
+def _takes_all(part: str, pattern: object) -> bool:
+    fields = {"domain": ("0000", "0001", "abcd", "ffff"), "bus": range(256), "slot": range(32), "function": range(8)}
+    widths = {"bus": 2, "slot": 2, "function": 1}
+    texts = [text if isinstance(text, str) else f"{text:0{widths[part]}x}" for text in fields.get(part, ())]
+    try:
+        return all(re.fullmatch(str(pattern), text, re.IGNORECASE) for text in texts)
+    except re.error:
+        return False
+
+
 def constrains_nothing(item: Item) -> bool:
     address = item.get("address")
     any_address = not address or (
-        all(value == ".*" for value in address.values())
+        all(_takes_all(part, value) for part, value in address.items())
         if isinstance(address, dict)
         else not str(address).strip(" *:.")
     )
@@ -311,6 +321,12 @@ DIFFERENCES = (
         "nova strips them in all places but two",
         example('{"address": "0000:04:00. "}'),
         any_item(has_a_blank_wildcard),
+    ),
+    Difference(
+        "a tag has 255 characters at most, and none that can't be printed",
+        "it is shown to people, and kept in columns",
+        example(json.dumps({"vendor_id": "8086", "rack": "y" * 300})),
+        any_item(lambda item: any(len(str(word)) > 255 for each in item.items() for word in each)),
     ),
     Difference(
         "a pool of devices without a tag isn't one of devices whose physical_network is null",

@@ -19,7 +19,7 @@ _PLAIN = (("8086", "0953"), ("10de", "2235"), ("1137", "0071"), ("8086", "1521")
 _DOMAINS = (0, 0, 0, 1, 0x10, 0xAB, 0xFFFE, 0xFFFF)
 _WIDTHS = {"domain": 4, "bus": 2, "slot": 2, "function": 1}
 
-_LONG = 300
+_LONG = 255
 _TAGS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("physical_network", ("physnet1", "physnet2", "PhysNet1", "", None)),
     ("trusted", ("true", "false")),
@@ -132,7 +132,7 @@ FEATURES = frozenset(
     short, id upper-case, id with blanks, plain function, regex .*, regex in upper case, regex of a number,
     regex of a prefix, regex of any digits, regex with a class, regex with a dot, regex with alternatives, regex
     with an end, tag Speed, tag group, tag live_migratable, tag managed, tag one_time_use, tag physical_network,
-    tag rack, tag remote_managed, tag resource_class, tag slot, tag traits, tag trusted, tag of 300 letters
+    tag rack, tag remote_managed, tag resource_class, tag slot, tag traits, tag trusted, tag of 255 letters
     """.split()
     ).split(", ")
 )
@@ -326,7 +326,7 @@ class _Author:
         for name, choices in _TAGS:
             if self._chance(0.12):
                 value = self._random.choice(choices)
-                self._note(f"tag {name if len(name) < _LONG else 'of 300 letters'}")
+                self._note(f"tag {name if len(name) < _LONG else 'of 255 letters'}")
                 item[name] = value
         pairs = list(item.items())
         self._random.shuffle(pairs)

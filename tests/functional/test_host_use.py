@@ -63,6 +63,20 @@ def test_use_that_comes_and_goes_is_told_though_no_device_changed(tmp_path: Path
     compute.stop()
 
 
+def test_a_source_that_cannot_be_read_for_a_while_offers_nothing_anew(tmp_path: Path, store: Store) -> None:
+    compute = host(tmp_path)
+    compute.uses = {VF0: "the default route goes through enp4s0f0v0"}
+    compute.start()
+    compute.report(store)
+    compute.uses = {}
+    compute.use_is_whole = False
+    assert not compute.agent.look().changed
+    assert shown(store)[VF0][0] == "unavailable"
+    compute.use_is_whole = True
+    assert compute.agent.look().changed
+    compute.stop()
+
+
 def test_an_entry_may_offer_it_all_the_same(tmp_path: Path, store: Store) -> None:
     compute = host(tmp_path, '{"product_id": "1520", "allow_host_use": true}', '{"product_id": "1521"}')
     compute.uses = {VF0: "the default route goes through enp4s0f0v0"}

@@ -78,9 +78,9 @@ def systemd(tmp_path: Path, config: Path) -> Iterator[Systemd]:
 def test_it_is_ready_after_the_first_look_and_says_what_it_sees(systemd: Systemd) -> None:
     systemd.wait_for("READY=1")
     heard = systemd.heard()
-    assert heard[0] == "STATUS=3 of 3 PCI functions offered, 0 problems; tracker: no tracker has answered yet"
+    assert heard[0] == "STATUS=3 of 3 PCI functions offered, 1 problems; tracker: no tracker has answered yet"
     assert heard[1] == "READY=1"
-    systemd.wait_for("STATUS=3 of 3 PCI functions offered, 0 problems; tracker: no broker answers in 2 s")
+    systemd.wait_for("STATUS=3 of 3 PCI functions offered, 1 problems; tracker: no broker answers in 2 s")
 
 
 def test_it_feeds_the_watchdog(systemd: Systemd) -> None:
@@ -122,7 +122,7 @@ def test_sighup_keeps_the_last_good_configuration_where_the_new_one_is_bad(
     config.write_bytes(text.encode(errors="surrogateescape"))
     systemd.process.send_signal(signal.SIGHUP)
     systemd.wait_for("READY=1", times=2)
-    systemd.wait_for("STATUS=3 of 3 PCI functions offered, 0 problems; configuration refused: ")
+    systemd.wait_for("STATUS=3 of 3 PCI functions offered, 1 problems; configuration refused: ")
     assert "the one before stays in force" in systemd.log.read_text()
 
 
@@ -152,7 +152,7 @@ def test_a_host_that_cannot_be_listed_is_not_told_as_it_was_before(
         assert blind.heard()[0].endswith("1 problems; tracker: no tracker has answered yet")
         assert not any("no broker answers" in heard for heard in blind.heard()), "nothing was told"
         (tmp_path / "away").rename(sysfs.entries)
-        blind.wait_for("STATUS=3 of 3 PCI functions offered, 0 problems; tracker: no broker answers")
+        blind.wait_for("STATUS=3 of 3 PCI functions offered, 1 problems; tracker: no broker answers")
     finally:
         blind.close()
 
@@ -164,6 +164,7 @@ def test_a_host_that_cannot_be_listed_is_not_told_as_it_was_before(
         ("device_spec = {}", "it constrains nothing"),
         ("[agent]\nlook_interval_s = soon", "look_interval_s"),
         ("nonsense", "mend the file"),
+        ("[DEFAULT]\nuse_journal = maybe", "Invalid Boolean value: maybe"),
         ("[DEFAULT]\ntransport_url = rabit://x", "[DEFAULT] transport_url: Failed to load transport driver"),
         ("[DEFAULT]\ntransport_url = nonsense", "[DEFAULT] transport_url: No scheme specified"),
         ('device_spec = {"vendor_id": "8086", "pool": "a$b"}', "is written $$"),
@@ -192,6 +193,16 @@ def test_novas_file_may_hold_the_whitelist(tmp_path: Path, config: Path) -> None
         systemd.wait_for("STATUS=3 of 3 PCI functions offered")
     finally:
         systemd.close()
+
+
+def test_sighup_keeps_the_last_good_one_where_a_value_of_the_command_line_s_options_is_bad(
+    systemd: Systemd, config: Path
+) -> None:
+    systemd.wait_for("READY=1")
+    config.write_text(config.read_text().replace("[DEFAULT]", "[DEFAULT]\ndebug = maybe"))
+    systemd.process.send_signal(signal.SIGHUP)
+    systemd.wait_for("STATUS=3 of 3 PCI functions offered, 1 problems; configuration refused: ")
+    assert systemd.process.poll() is None
 
 
 def test_a_second_agent_on_the_same_state_is_refused(systemd: Systemd, config: Path) -> None:

@@ -39,7 +39,7 @@ def test_once_prints_every_function_of_this_machine_with_status_and_host(tmp_pat
     header, *rows = run_once(tmp_path)
     devices = [dict(zip(header, row, strict=True)) for row in rows]
     assert [device["Name"] for device in devices] == dev_ids(addresses())
-    assert {device["Status"] for device in devices} == {"available"}
+    assert {device["Status"] for device in devices} <= {"available", "unavailable"}
     assert {device["Host"] for device in devices} == {os.uname().nodename}
 
 

@@ -60,7 +60,8 @@ def test_the_juno_specs_device_id_stands_for_the_id_that_is_missing(
 @pytest.mark.parametrize(
     "value",
     ["{}", '{"vendor_id": "*"}', '{"address": ""}', '{"address": "*"}', '{"address": {}}', '{"devname": ""}',
-     '{"address": {"bus": ".*"}}', '{"physical_network": "physnet1"}', '{"device_id": "*"}'],
+     '{"address": {"bus": ".*"}}', '{"address": {"bus": ".+"}}', '{"address": {"bus": "[0-9a-f]*", "slot": "(?x) .*"}}',
+     '{"physical_network": "physnet1"}', '{"device_id": "*"}'],
 )  # fmt: skip
 def test_an_entry_that_constrains_nothing_is_refused(value: str) -> None:
     assert [refusal.what for refusal in refusals(value)] == [
@@ -122,6 +123,11 @@ def test_a_slip_of_the_pen_is_refused_with_the_right_spelling(key: str, meant: s
         ('{"address": {"func": "0"}}', "address"),
         ('{"devname": "eth0", "address": "0000:04:00.0"}', "devname"),
         ('{"devname": 0}', "devname"),
+        ('{"devname": "eth0 "}', "devname"),
+        ('{"devname": " "}', "devname"),
+        ('{"address": {"bus": "[[a]"}}', "address"),
+        ('{"vendor_id": "8086", "rack": "a\\u0000b"}', "rack"),
+        ('{"vendor_id": "8086", "ra\\nck": "7"}', "ra\nck"),
         ('{"vendor_id": "8086", "exclude": "yes"}', "exclude"),
         ('{"vendor_id": "8086", "exclude": true, "rack": "7"}', "rack"),
         ('{"vendor_id": "8086", "rack": ["7"]}', "rack"),
@@ -219,6 +225,17 @@ def test_what_is_accepted_survives_being_written_and_read(
     (again,) = parse([written(entry)]).entries
     assert again == entry
     assert written(again) == written(entry)
+
+
+def test_a_tag_of_any_length_is_none() -> None:
+    for item in ({"rack": "x" * 256}, {"x" * 256: "7"}):
+        assert len(refusals(json.dumps({"vendor_id": "8086", **item}))) == 1
+
+
+def test_a_dict_of_numbers_that_are_not_padded_is_one_of_regular_expressions() -> None:
+    (entry,) = parse(['{"address": {"domain": "0", "bus": "a", "slot": "0", "function": "0"}}']).entries
+    assert entry.address is not None
+    assert entry.address.exact is None
 
 
 def test_an_entry_is_written_in_full() -> None:

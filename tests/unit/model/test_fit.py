@@ -102,9 +102,29 @@ def test_a_set_breaks_as_few_pfs_as_it_can() -> None:
     assert (given_to(answer, "plain"), given_to(answer, "tagged")) == (["0000:05:10.0"], ["0000:05:10.1"])
 
 
-def test_equal_input_gives_an_equal_answer() -> None:
-    requests = [asks(A_VF, 2), asks(Spec(vendor_id="10de"), name="card")]
-    assert fit(ALL, requests) == fit(ALL, requests)
+def test_the_order_of_the_inventory_does_not_matter() -> None:
+    inventory = [*ALL, *map(tracked, second_pf())]
+    requests = [asks(A_VF, 1), asks(A_PF, name="pf"), asks(Spec(vendor_id="10de"), name="card")]
+    answers = [fit(order, requests) for order in (inventory, inventory[::-1], inventory[3:] + inventory[:3])]
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_many_unlike_requests_that_starve_one_another_are_all_told() -> None:
+    pfs = []
+    for number in range(32):
+        pf = replace(PF, address=PciAddress(0, number, 0, 0), iommu_group=None, numa_node=number % 2)
+        pfs.append(tracked(pf, rack=str(number % 4)))
+    requests = [
+        PciRequest(
+            request_id=str(number),
+            specs=(replace(A_PF, tags={"rack": str(number % 4)}),),
+            numa_policy=list(NumaPolicy)[number % 3],
+        )
+        for number in range(64)
+    ]
+    told = refused(fit(pfs, requests, GuestNuma(frozenset({0})))).shortages
+    assert 0 < sum(each.met for each in told) < 32
+    assert all(each.met or each.starved_by or each.left[-1] == 0 for each in told)
 
 
 # What excludes what

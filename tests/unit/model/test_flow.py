@@ -3,7 +3,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pci_agent.model.flow import Costs, cheapest
+from pci_agent.model.flow import Costs, anyhow, cheapest
 from shares import examples
 
 
@@ -34,6 +34,9 @@ def test_all_demands_are_served_at_the_least_cost_where_they_can_be(
     demands, supplies, costs = problem
     flow = cheapest(demands, supplies, costs)
     best = least_cost(demands, supplies, costs)
+    other = anyhow(demands, supplies, costs)
+    assert (other is None) == (best is None)
+    assert other is None or [sum(units) for units in other] == demands
     if flow is None:
         assert best is None
         return

@@ -99,6 +99,8 @@ def test_live_migratable_is_true_or_false_however_it_is_written() -> None:
         ('{"name": "a1"}', None),
         ('{"name": "a1", "device_type": "type-VF"}', None),
         ('{"name": "a1", "resource_class": "CUSTOM_A"}', None),
+        ('{"name": "a1", "physical_network": null}', None),
+        ('{"name": "a1", "remote_managed": false}', None),
         ('{"name": "a1", "vendor_id": "80866"}', "vendor_id"),
         ('{"name": "a1", "vendor_id": "8086", "device_type": "vdpa"}', "device_type"),
         ('{"name": "a1", "vendor_id": "8086", "device_type": null}', "device_type"),
