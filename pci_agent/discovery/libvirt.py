@@ -1,8 +1,9 @@
 """
 Says which libvirt domain holds which PCI function, and which functions hostdev networks hand out.
 
-* Text becomes values in functions that know no libvirt: ``holdings``, ``pooled``, ``node_device``. They raise
-  nothing. ``read`` asks a connection for the texts, a read-only one; it needs libvirt-python, this module doesn't.
+* Text becomes values in functions that know no libvirt: ``holdings``, ``pooled``, ``node_device``, ``parsed``. They
+  raise nothing. ``fetch`` asks a connection for the texts, a read-only one; it needs libvirt-python, this module
+  doesn't. Texts can be compared and kept: what they mean depends on the host's devices, and is told anew each time.
 * Nothing follows from what couldn't be read. An address, an XML, a domain that can't be told is a problem, and
   its domain is not *complete*; the others are unharmed. A domain that is gone when it is asked is left out.
 * Held is what the kernel would refuse to others or what a guest's traffic goes through: a hostdev, an interface of
@@ -145,6 +146,60 @@ class Reading:
     problems: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainTexts:
+    """
+    What libvirt says of one domain.
+
+    Attributes:
+        uuid: its UUID, as libvirt and nova write it
+        name: its name
+        now: its XML, live where it runs; None where libvirt doesn't tell it
+        defined: its XML as it will be started next; None where it isn't persistent, or libvirt doesn't tell it
+        trouble: why libvirt doesn't tell it; None where it does
+    """
+
+    uuid: str
+    name: str
+    now: str | None
+    defined: str | None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkTexts:
+    """
+    What libvirt says of one network.
+
+    Attributes:
+        name: its name
+        active: whether it is started; None where libvirt doesn't tell it
+        xml: its XML; None where libvirt doesn't tell it
+        trouble: why libvirt doesn't tell it; None where it does
+    """
+
+    name: str
+    active: bool | None
+    xml: str | None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """
+    What libvirt says of all its domains and networks; equal where nothing has changed.
+
+    Attributes:
+        domains: every domain, by name
+        networks: every network, by name
+        problems: what couldn't be listed
+    """
+
+    domains: tuple[DomainTexts, ...]
+    networks: tuple[NetworkTexts, ...]
+    problems: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Bearers:
     """
@@ -222,6 +277,50 @@ def node_device(xml: str) -> tuple[str, PciAddress] | None:
         return name, _address({part: capability.findtext(part, "").strip() for part in _PARTS})
     except _Unreadable:
         return None
+
+
+def parsed(texts: Texts, devices: Sequence[Device], sysfs_root: str = "/sys") -> Reading:
+    """
+    Tell who holds what, from what libvirt said.
+
+    Args:
+        texts: as from *fetch*
+        devices: what a scan found, whose names the XML uses
+        sysfs_root: where sysfs is mounted, for the names of vhost-vdpa devices
+    """
+    problems: list[str] = []
+    bearers = Bearers.of(devices, vhost_vdpa(sysfs_root, problems.append))
+    domains = tuple(_domain(domain, bearers, problems) for domain in texts.domains)
+    problems += texts.problems
+    pools = [_pool(network, bearers, problems) for network in texts.networks]
+    return Reading(domains, tuple(pool for pool in pools if pool is not None), tuple(dict.fromkeys(problems)))
+
+
+def _domain(texts: DomainTexts, bearers: Bearers, problems: list[str]) -> Domain:
+    now = later = Held(None, (), () if texts.trouble is None else (texts.trouble,))
+    if texts.now is not None:
+        now = later = holdings(texts.now, bearers)
+    if texts.defined not in (None, texts.now):
+        later = holdings(texts.defined, bearers)
+    told = tuple(dict.fromkeys((*now.problems, *later.problems)))
+    problems += [f"domain {texts.name} ({texts.uuid}): {problem}" for problem in told]
+    return Domain(
+        uuid=texts.uuid,
+        name=texts.name,
+        active=now.active,
+        persistent=None if texts.now is None else texts.defined is not None,
+        live=now.holdings if now.active else (),
+        defined=() if texts.defined is None else later.holdings,
+        complete=not told,
+    )
+
+
+def _pool(texts: NetworkTexts, bearers: Bearers, problems: list[str]) -> Pool | None:
+    told = Pooled(None, () if texts.trouble is None else (texts.trouble,))
+    if texts.xml is not None:
+        told = pooled(texts.xml, bearers)
+    problems += [f"network {texts.name}: {problem}" for problem in told.problems]
+    return None if told.addresses is None else Pool(texts.name, bool(texts.active), told.addresses)
 
 
 class _Unreadable(Exception):
@@ -332,7 +431,7 @@ def opened(uri: str) -> Iterator["libvirt.virConnect"]:
     Raises:
         LibvirtSilent: nobody answers at *uri*, or libvirt-python is missing.
     """
-    libvirt = _bindings()
+    libvirt = bindings()
     libvirt.registerErrorHandler(lambda *_: None, None)
     try:
         connection = libvirt.openReadOnly(uri)
@@ -357,10 +456,21 @@ def read(connection: "libvirt.virConnect", devices: Sequence[Device], sysfs_root
     Raises:
         LibvirtSilent: the connection is broken, or the domains can't be listed. Nothing is known then.
     """
-    problems: list[str] = []
-    bearers = Bearers.of(devices, vhost_vdpa(sysfs_root, problems.append))
-    look = _Look(connection, bearers, problems)
-    return Reading(tuple(look.domains()), tuple(look.pools()), tuple(dict.fromkeys(problems)))
+    return parsed(fetch(connection), devices, sysfs_root)
+
+
+def fetch(connection: "libvirt.virConnect") -> Texts:
+    """
+    Ask for the XML of every domain and network.
+
+    Args:
+        connection: as from *opened*; one that may write does too
+
+    Raises:
+        LibvirtSilent: the connection is broken, or the domains can't be listed. Nothing is known then.
+    """
+    look = _Look(connection)
+    return Texts(tuple(look.domains()), tuple(look.networks()), tuple(look.problems))
 
 
 def vhost_vdpa(root: str, note: Callable[[str], None]) -> dict[str, PciAddress | None]:
@@ -392,13 +502,12 @@ def _parent(path: str) -> PciAddress | None:
 class _Look:
     """One pass over what a connection lists."""
 
-    def __init__(self, connection: "libvirt.virConnect", bearers: Bearers, problems: list[str]) -> None:
-        self._libvirt = _bindings()
+    def __init__(self, connection: "libvirt.virConnect") -> None:
+        self._libvirt = bindings()
         self._connection = connection
-        self._bearers = bearers
-        self._problems = problems
+        self.problems: list[str] = []
 
-    def domains(self) -> list[Domain]:
+    def domains(self) -> list[DomainTexts]:
         try:
             listed = self._connection.listAllDomains(0)
         except self._libvirt.libvirtError as error:
@@ -406,65 +515,55 @@ class _Look:
         asked = (self._domain(domain) for domain in sorted(listed, key=lambda domain: str(domain.name())))
         return [domain for domain in asked if domain is not None]
 
-    def _domain(self, domain: Any) -> Domain | None:
+    def _domain(self, domain: Any) -> DomainTexts | None:
         name, uuid = domain.name(), domain.UUIDString()
         try:
-            now = holdings(domain.XMLDesc(0), self._bearers)
-            persistent = bool(domain.isPersistent())
-            later = now
-            if persistent and now.active is not False:
-                later = holdings(domain.XMLDesc(self._libvirt.VIR_DOMAIN_XML_INACTIVE), self._bearers)
+            now, defined = domain.XMLDesc(0), None
+            if domain.isPersistent():
+                defined = domain.XMLDesc(self._libvirt.VIR_DOMAIN_XML_INACTIVE)
         except self._libvirt.libvirtError as error:
             if error.get_error_code() == self._libvirt.VIR_ERR_NO_DOMAIN:
                 return None
-            self._if_alive(error)
-            persistent, now = None, Held(None, (), (f"libvirt doesn't tell it: {error}",))
-            later = now
-        told = dict.fromkeys((*now.problems, *later.problems))
-        self._problems += [f"domain {name} ({uuid}): {problem}" for problem in told]
-        return Domain(
-            uuid=uuid,
-            name=name,
-            active=now.active,
-            persistent=persistent,
-            live=now.holdings if now.active else (),
-            defined=later.holdings if persistent else (),
-            complete=not told,
-        )
+            return DomainTexts(uuid=uuid, name=name, now=None, defined=None, trouble=self._of_it_alone(error))
+        return DomainTexts(uuid=uuid, name=name, now=now, defined=defined)
 
-    def pools(self) -> list[Pool]:
-        """Ask for the hostdev networks; that there is nobody to ask is a problem, and no harm to the domains."""
+    def networks(self) -> list[NetworkTexts]:
+        """Ask for the networks; that there is nobody to ask is a problem, and no harm to the domains."""
         try:
             listed = self._connection.listAllNetworks(0)
         except self._libvirt.libvirtError as error:
-            self._if_alive(error)
-            self._problems.append(f"libvirt doesn't list its networks: {error}")
+            self._of_it_alone(error)
+            self.problems.append(f"libvirt doesn't list its networks: {error}")
             return []
-        asked = (self._pool(network) for network in sorted(listed, key=lambda network: str(network.name())))
-        return [pool for pool in asked if pool is not None]
+        asked = (self._network(network) for network in sorted(listed, key=lambda network: str(network.name())))
+        return [network for network in asked if network is not None]
 
-    def _pool(self, network: Any) -> Pool | None:
+    def _network(self, network: Any) -> NetworkTexts | None:
         name = network.name()
         try:
-            active, told = bool(network.isActive()), pooled(network.XMLDesc(0), self._bearers)
+            return NetworkTexts(name=name, active=bool(network.isActive()), xml=network.XMLDesc(0))
         except self._libvirt.libvirtError as error:
             if error.get_error_code() == self._libvirt.VIR_ERR_NO_NETWORK:
                 return None
-            self._if_alive(error)
-            active, told = False, Pooled(None, (f"libvirt doesn't tell it: {error}",))
-        self._problems += [f"network {name}: {problem}" for problem in told.problems]
-        return None if told.addresses is None else Pool(name, active, told.addresses)
+            return NetworkTexts(name=name, active=None, xml=None, trouble=self._of_it_alone(error))
 
-    def _if_alive(self, error: Exception) -> None:
+    def _of_it_alone(self, error: Exception) -> str:
         """Let an error be that of one thing alone, unless the connection has broken."""
         alive = False
         with suppress(self._libvirt.libvirtError):
             alive = bool(self._connection.isAlive())
         if not alive:
             raise LibvirtSilent(f"libvirt has gone away: {error}") from error
+        return f"libvirt doesn't tell it: {error}"
 
 
-def _bindings() -> Any:
+def bindings() -> Any:
+    """
+    Give libvirt-python.
+
+    Raises:
+        LibvirtSilent: it isn't installed.
+    """
     try:
         import libvirt  # noqa: PLC0415 - an extra: what doesn't ask libvirt runs without it
     except ImportError as error:

@@ -32,7 +32,6 @@ CONTROL = "/run/udev/control"
 
 _BUFFER_BYTES = 8 * 1024**2  # some thousand uevents: all of a big card's VFs, while we are kept from running
 _MOST_AT_ONCE = 500  # uevents taken before the clock is read again
-_DECIDE_AGAIN_S = 5.0
 _START_S = 1.0
 _STOP_S = 0.9
 
@@ -88,6 +87,7 @@ class Uevents:
         longest_s: how long after the first uevent of a burst to wake at the latest
         first_retry_s: how long to wait after a failure; doubled while listening lasts no longer than that
         last_retry_s: the longest of these
+        decide_again_s: how long between two looks at whether udevd runs
         control: udevd's socket
         monitor: begins to listen to a source
     """
@@ -101,6 +101,7 @@ class Uevents:
         longest_s: float = 1.0,
         first_retry_s: float = 1.0,
         last_retry_s: float = 60.0,
+        decide_again_s: float = 5.0,
         control: str = CONTROL,
         monitor: Callable[[str], Monitor] = netlink,
     ) -> None:
@@ -110,6 +111,7 @@ class Uevents:
         self._longest_s = longest_s
         self._first_retry_s = first_retry_s
         self._last_retry_s = last_retry_s
+        self._decide_again_s = decide_again_s
         self._control = control
         self._monitor = monitor
         self._trouble: str | None = "not started"
@@ -124,6 +126,8 @@ class Uevents:
 
     def start(self) -> None:
         """Begin to listen; returns when it listens, when it is known why it can't, or after a second."""
+        self._known.clear()
+        self._trouble = "not listening yet"
         self._ended, self._end = os.pipe()
         self._thread = threading.Thread(target=self._run, name="uevents", daemon=True)
         self._thread.start()
@@ -149,15 +153,14 @@ class Uevents:
                 pause_s = 0.0
             except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for uevents
                 lasted_s = time.monotonic() - since
-                longer_s = self._first_retry_s if lasted_s > pause_s else min(self._last_retry_s, pause_s * 2)
-                self._failed(error, first=pause_s == 0)
-                pause_s = longer_s
+                pause_s = self._first_retry_s if lasted_s > pause_s else min(self._last_retry_s, pause_s * 2)
+                self._failed(error)
         self._trouble = "stopped"
 
-    def _failed(self, error: Exception, *, first: bool) -> None:
-        was_listening = self._trouble is None
+    def _failed(self, error: Exception) -> None:
+        was_listening, repeated = self._trouble is None, self._known.is_set() and self._trouble is not None
         self._trouble = str(error) or type(error).__name__
-        LOG.log(logging.WARNING if first else logging.DEBUG, "no uevents: %s; it is tried again", self._trouble)
+        LOG.log(logging.DEBUG if repeated else logging.WARNING, "no uevents: %s; it is tried again", self._trouble)
         self._known.set()
         if was_listening:
             self._tell()
@@ -171,13 +174,13 @@ class Uevents:
         self._known.set()
         self._tell()
         burst = _Burst(self._quiet_s, self._longest_s)
-        decide_again = time.monotonic() + _DECIDE_AGAIN_S
+        decide_again = time.monotonic() + self._decide_again_s
         while True:
             patience_s = min(burst.due, decide_again) - time.monotonic()
             ready = _ready({monitor.fileno(), self._ended}, patience_s)
             if self._ended in ready:
                 return
-            if monitor.fileno() in ready and _taken(monitor, ready[monitor.fileno()]):
+            if monitor.fileno() in ready and _taken(monitor):
                 burst.heard(time.monotonic())
             if time.monotonic() >= burst.due:
                 burst = _Burst(self._quiet_s, self._longest_s)
@@ -185,7 +188,7 @@ class Uevents:
             if time.monotonic() >= decide_again:
                 if self._fitting() != source:
                     return
-                decide_again = time.monotonic() + _DECIDE_AGAIN_S
+                decide_again = time.monotonic() + self._decide_again_s
 
     def _fitting(self) -> str:
         return self._source or ("udev" if udevd_runs(self._control) else "kernel")
@@ -216,30 +219,32 @@ class _Burst:
         self.due = min(self.latest, now + self.quiet_s)
 
 
-def _ready(files: set[int], patience_s: float) -> dict[int, int]:
-    """Wait until one of the files can be read or has failed; give what poll(2) says of those."""
+def _ready(files: set[int], patience_s: float) -> set[int]:
+    """Wait until one of the files can be read or has failed; give those."""
     poll = select.poll()
     for file in files:
         poll.register(file, select.POLLIN)
-    return dict(poll.poll(math.ceil(max(0.0, patience_s) * 1000)))
+    return {file for file, _ in poll.poll(math.ceil(max(0.0, patience_s) * 1000))}
 
 
-def _taken(monitor: Monitor, said: int) -> bool:
+def _taken(monitor: Monitor) -> bool:
     """
     Take what uevents there are, and tell whether there were any: those of other subsystems don't count.
 
     Raises:
-        OSError: some are lost (ENOBUFS), or the monitor has failed.
+        OSError: some are lost, or the monitor has failed.
     """
-    if said & select.POLLERR:
-        raise _error(monitor.fileno())
-    for taken in range(_MOST_AT_ONCE):
-        if monitor.poll(0) is None:
-            return taken > 0
+    try:
+        for taken in range(_MOST_AT_ONCE):
+            if monitor.poll(0) is None:
+                return taken > 0
+    except OSError as error:
+        raise _reason(monitor) or error from error
     return True
 
 
-def _error(file: int) -> OSError:
-    with socket.socket(fileno=os.dup(file)) as same:
+def _reason(monitor: Monitor) -> OSError | None:
+    """Ask the socket itself: pyudev tells that polling failed, but not why."""
+    with socket.socket(fileno=os.dup(monitor.fileno())) as same:
         number = same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    return OSError(number, f"uevents were lost ({os.strerror(number)})")
+    return OSError(number, os.strerror(number)) if number else None
