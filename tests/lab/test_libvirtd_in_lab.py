@@ -179,6 +179,7 @@ since = time.monotonic()
 other.stop()
 stopped_s = time.monotonic() - since
 os.kill(process, signal.SIGCONT)
+done("sleep 1; pidof libvirtd || libvirtd --daemon")  # it has been seen to end when its clients had gone meanwhile
 mended_s = until(lambda: libvirtd.trouble is None)
 same = libvirtd.said is before
 done("virsh define /tmp/domain.xml")
