@@ -7,10 +7,12 @@ Every exception that pci-agent raises on purpose.
     ├── InvalidAddress            text that names no PCI function
     ├── ConfigurationRefused      every error of a configuration, at once
     ├── RequestRefused            every error of what an instance asks for, at once
+    ├── IllegalMove               a device can't go from its status to that one; nothing has changed
     ├── StoreRefused              durable state that can't be used as it is
     ├── StoreFailed               durable state that can't be written or reached at the moment
     ├── MessageRefused            a message that isn't ours, too big, or from another major version
     ├── TrackerSilent             no answer: the state stays here and is told again
+    ├── AgentSilent               no answer: whether the command was carried out isn't known
     ├── LibvirtSilent             no answer: who holds what stays as it was
     ├── Faulted                   what a caller of REST is told; one class a status code
     │   ├── NotFound
@@ -79,6 +81,10 @@ class RequestRefused(_Refused):
     """A flavor's extra specs, or another request, can't be read. Carries every reason."""
 
 
+class IllegalMove(PciAgentError):
+    """No device moves like that. Nothing has changed."""
+
+
 class StoreRefused(PciAgentError):
     """Durable state is locked by another process, or of a schema that this version doesn't read."""
 
@@ -113,6 +119,10 @@ class BadRequest(Faulted):
 
 class CommandFailed(PciAgentError):
     """A command couldn't do its work; the text is one line with the cure."""
+
+
+class AgentSilent(PciAgentError):
+    """No agent answered in time, or the broker is away. The command may have been carried out or not."""
 
 
 class LibvirtSilent(PciAgentError):

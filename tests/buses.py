@@ -29,6 +29,19 @@ def bus(url: str) -> Iterator[Any]:
 
 
 @contextmanager
+def fake_bus(topic: str, host: str, endpoint: object) -> Iterator[Any]:
+    """One bus in this process, with a server on it."""
+    with bus("fake://") as opened:
+        server = rpc.server(opened, topic, host, endpoint)
+        server.start()
+        try:
+            yield opened
+        finally:
+            server.stop()
+            server.wait()
+
+
+@contextmanager
 def tracker(url: str, endpoint: Endpoint) -> Iterator[None]:
     with bus(url) as opened:
         server = rpc.server(opened, rpc.TRACKER_TOPIC, "tracker-1", endpoint)
@@ -46,7 +59,7 @@ def reporting(url: str, agent: Agent) -> Iterator[Reporter]:
     with bus(url) as opened:
         client = rpc.TrackerClient(opened, timeout_s=3)
         reporter = Reporter(agent, client.tell, heartbeat_s=0.5, first_retry_s=0.2, last_retry_s=1)
-        agent._changed = reporter.wake
+        agent._changed = agent.ledger._changed = reporter.wake
         reporter.start()
         try:
             yield reporter

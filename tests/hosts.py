@@ -1,21 +1,24 @@
 """
 A hypervisor in a test: a directory for /sys, a real agent on a real store, and a tracker to tell.
 
-What the host itself uses is what the test says in *uses*: a reason by address.
+What the host itself uses is what the test says in *uses*: a reason by address. What libvirt says is *reading*.
 """
 
 from contextlib import ExitStack
 from pathlib import Path
 
-from pci_agent.agent.service import Agent
+from pci_agent.agent.ledger import Clock
+from pci_agent.agent.service import Agent, Senses
 from pci_agent.agent.store import Machine, Store
 from pci_agent.discovery.hostuse import HostUse, Source
+from pci_agent.discovery.libvirt import Reading
 from pci_agent.model import device_spec
 from pci_agent.model.address import PciAddress
 from pci_agent.tracker.store import Store as TrackerStore
 from pci_agent.wire.messages import Answer, Heartbeat, Report, Verdict
 from sysfs import FakeSysfs
 
+_NO_DOMAINS = Reading((), (), ())
 EVERYTHING = '{"address": "*:*:*.*"}'
 
 
@@ -35,6 +38,9 @@ class Host:
         self._specs = specs or (EVERYTHING,)
         self.uses: dict[str, str] = {}
         self.use_is_whole = True
+        self.reading: Reading | None = None
+        self.boottime = 1000.0
+        self.wall = 1_700_000_000.0
         self._open = ExitStack()
         self.agent: Agent
 
@@ -45,8 +51,12 @@ class Host:
             self.store,
             host=self.name,
             whitelist=whitelist,
-            sysfs_root=str(self.sysfs),
-            host_use=self._host_use,
+            senses=Senses(
+                sysfs_root=str(self.sysfs),
+                host_use=self._host_use,
+                reading=lambda _: self.reading or _NO_DOMAINS,
+            ),
+            clock=Clock(boottime=lambda: self.boottime, wall=lambda: self.wall),
         )
         self.agent.start()
         self.agent.look()

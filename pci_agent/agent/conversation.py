@@ -87,6 +87,8 @@ class Conversation:
         self._acknowledged = acknowledged
         self._recent: deque[State] = deque([snapshot.state], maxlen=_REMEMBERED)
         self._greeted = False
+        self.accepted = False
+        """True once the tracker has accepted this session, until it says that another speaks for the host."""
         self._full_over: tuple[Token | None] | None = None
         self._status_told = -1
         self._sent: tuple[Report | Heartbeat, State] | None = None
@@ -95,6 +97,11 @@ class Conversation:
         """Take in the agent's newest state."""
         self._snapshot = snapshot
         self._recent.append(snapshot.state)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The agent's newest state."""
+        return self._snapshot
 
     @property
     def agreed(self) -> bool:
@@ -129,6 +136,19 @@ class Conversation:
     def _heartbeat(self, status: AgentStatus | None) -> Heartbeat:
         return Heartbeat(**self._who(status), token=self._acknowledged_token)
 
+    def report_over(self, before: Snapshot) -> Report:
+        """Give what changed since a state of ours, as the answer to a command carries it; it acknowledges nothing."""
+        now, hashes = self._snapshot, before.state.hashes
+        return Report(
+            **self._who(None),
+            over=before.token,
+            token=now.token,
+            full=False,
+            devices=tuple(record for uuid, record in now.records.items() if hashes.get(uuid) != record.hash),
+            removed=tuple(uuid for uuid in hashes if uuid not in now.records),
+            pools=now.pools,
+        )
+
     def _report(self, status: AgentStatus | None) -> Report:
         now = self._snapshot
         full = self._full_over is not None or self._acknowledged is None
@@ -155,14 +175,14 @@ class Conversation:
             self._status_told = -1
             return self._holds(message, answer.token)
         if answer.verdict is Verdict.TAKEN:
-            self._greeted = False
+            self._greeted = self.accepted = False
             return Heard(trouble=f"another agent speaks for {self._speaker.host}: {answer.reason}")
         if isinstance(message, Report):
             self._full_over = (message.over,)
         return Heard(trouble=f"the tracker answered {answer.verdict}: {answer.reason}")
 
     def _agreed_on(self, message: Report | Heartbeat, state: State, answer: Answer) -> Heard:
-        self._greeted = True
+        self._greeted = self.accepted = True
         if message.status is not None:
             self._status_told = message.status.counter
         if isinstance(message, Report) and answer.token == message.token:

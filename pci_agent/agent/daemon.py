@@ -1,11 +1,12 @@
 """
-The agent's main loop: looks at start and on a timer, reloads and stops when it is told to, and says so to systemd.
+The agent's main loop: looks at start, on a timer and when asked, reloads and stops when told to, and tells systemd.
 
 The loop that looks is the one that feeds the watchdog: where a look hangs, systemd notices. Nothing is told to
 the tracker before one look was complete: what the store remembers from before may be gone.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -28,6 +29,7 @@ class Daemon:
         bell: rung by the agent and the reporter when something has changed
         notify: sends one datagram to systemd; see sd_notify(3)
         configured: reads the configuration anew and gives its whitelist
+        asked: set by whoever wants a look soon, before ringing the bell
         look_interval_s: how long between two looks
         watchdog_s: how often systemd wants to hear of us; None where it doesn't
     """
@@ -40,6 +42,7 @@ class Daemon:
         *,
         notify: Callable[[str], None],
         configured: Callable[[], Whitelist],
+        asked: threading.Event,
         look_interval_s: float,
         watchdog_s: float | None = None,
     ) -> None:
@@ -48,6 +51,7 @@ class Daemon:
         self._bell = bell
         self._notify = notify
         self._configured = configured
+        self._asked = asked
         self._look_interval_s = look_interval_s
         self._watchdog_s = watchdog_s
         self._stopping = False
@@ -75,7 +79,8 @@ class Daemon:
                 if self._reloading:
                     self._reload()
                     next_look = 0.0
-                if time.monotonic() >= next_look:
+                if self._asked.is_set() or time.monotonic() >= next_look:
+                    self._asked.clear()
                     self._look()
                     next_look = time.monotonic() + self._look_interval_s
                 self._say_status()
@@ -89,6 +94,11 @@ class Daemon:
 
     def _patience(self, next_look: float) -> float:
         wait = max(0.0, next_look - time.monotonic())
+        expiry = self._agent.next_expiry()
+        if expiry is not None:
+            wait = min(wait, max(0.0, expiry))
+            if not expiry:
+                self._asked.set()
         return wait if self._watchdog_s is None else min(wait, self._watchdog_s / 2)
 
     def _look(self) -> None:

@@ -32,10 +32,10 @@ def record_of(item: TrackedDevice) -> DeviceRecord:
     )
 
 
-def _owner(owner: Owner | None) -> dict[str, str | None]:
+def _owner(owner: Owner | None) -> dict[str, object]:
     if owner is None:
         return {}
-    return {name: getattr(owner, name) for name in ("instance_uuid", "request_id", "project_id", "user_id")}
+    return {name: getattr(owner, name) for name in ("instance_uuid", "request_id", "attempt", "project_id", "user_id")}
 
 
 def pool_records(pools: Iterable[Pool]) -> tuple[PoolRecord, ...]:

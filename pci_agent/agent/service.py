@@ -1,32 +1,38 @@
 """
 The agent: gather, decide, keep, tell.
 
-One writer: whatever changes the inventory holds the agent's lock, decides with pure functions and commits to
-the store; only then does the reporter hear of it. A look at an unchanged host writes nothing and tells
-nothing.
+A look gathers what sysfs, the host's own use and libvirt say, and decides with pure functions; the ledger keeps and
+tells. A look at an unchanged host writes nothing and tells nothing. Libvirt's silence changes no allocation, but
+until its first answer of this boot nothing is offered.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from pci_agent import __version__
-from pci_agent.agent.conversation import Conversation, Snapshot, Speaker, State
-from pci_agent.agent.records import pool_records, record_of
-from pci_agent.agent.store import Store
+from pci_agent.agent.ledger import Clock, Ledger
+from pci_agent.agent.store import HostFacts, Store
 from pci_agent.discovery import sysfs
 from pci_agent.discovery.hostuse import HostUse
+from pci_agent.discovery.libvirt import Reading
 from pci_agent.discovery.sysfs import Scan
+from pci_agent.model.address import PciAddress
+from pci_agent.model.claims import expired, next_expiry
 from pci_agent.model.device import Device
 from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
-from pci_agent.model.names import Remembered, names_of, remember
-from pci_agent.model.stats import pools
+from pci_agent.model.names import Remembered, identities, names_of, remember
+from pci_agent.model.reality import Domains, Habits, absences, compare, voided
+from pci_agent.model.relatives import Hold
+from pci_agent.model.standing import HostState, is_over, lifted
+from pci_agent.model.state import Status
 from pci_agent.model.whitelist import Names, Whitelist
-from pci_agent.wire.messages import AgentStatus, Answer, DeviceRecord, Heartbeat, ProblemRecord, Report, Token, digest
+from pci_agent.wire.messages import AgentStatus, Answer, DeviceRecord, Heartbeat, ProblemRecord, Report
 
 LOG = logging.getLogger(__name__)
+
+_LIBVIRT = "libvirt's first answer in this boot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Looked:
         functions: how many PCI functions the host has
         offered: how many of them the whitelist offers
         problems: how many things were wrong or odd
-        changed: whether the inventory changed
+        changed: whether anything is other than before
         complete: False where the functions couldn't even be listed, so that nothing was concluded
     """
 
@@ -49,8 +55,55 @@ class Looked:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senses:
+    """
+    What the agent sees the host with.
+
+    Attributes:
+        sysfs_root: where sysfs is mounted
+        host_use: tells what the host itself uses
+        reading: tells libvirt's newest word on domains, None before its first; None where libvirt isn't asked at all
+        refresh: has libvirt asked anew; False where it doesn't answer in time
+    """
+
+    sysfs_root: str = "/sys"
+    host_use: Callable[[Sequence[Device]], HostUse] = lambda _: HostUse({}, ())
+    reading: Callable[[Sequence[Device]], Reading | None] | None = None
+    refresh: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the senses said at one look."""
+
+    scan: Scan
+    use: HostUse
+    reading: Reading | None
+
+    def same_as(self, before: "_Seen | None") -> bool:
+        if before is None or self.use != before.use or self.reading is not before.reading:
+            return False
+        now, then = self.scan, before.scan
+        return (
+            then.complete
+            and then.unreadable == now.unreadable
+            and len(then.devices) == len(now.devices)
+            and all(old is new for old, new in zip(then.devices, now.devices, strict=True))
+        )
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is known between looks and needn't outlive the process."""
+
+    seen: _Seen | None = None
+    names: Names = field(default_factory=dict)
+    absent: dict[str, float] = field(default_factory=dict)
+
+
 class Agent:
-    """One hypervisor's devices, and what the tracker is told of them. Every method may be called by any thread."""
+    """One hypervisor's devices. Every method may be called by any thread."""
 
     def __init__(
         self,
@@ -58,18 +111,18 @@ class Agent:
         *,
         host: str,
         whitelist: Whitelist,
-        sysfs_root: str = "/sys",
-        host_use: Callable[[Sequence[Device]], HostUse] = lambda _: HostUse({}, ()),
+        senses: Senses | None = None,
+        habits: Habits | None = None,
+        leak_grace_s: float = 600,
+        clock: Clock | None = None,
     ) -> None:
+        self.ledger = Ledger(store, host=host, clock=clock or Clock())
+        self.habits = habits or Habits()
         self._store = store
-        self._host = host
         self._whitelist = whitelist
-        self._sysfs_root = sysfs_root
-        self._host_use = host_use
-        self._use = HostUse({}, ())
-        self._lock = threading.RLock()
-        self._scan: Scan | None = None
-        self._names: Names = {}
+        self._senses = senses or Senses()
+        self._leak_grace_s = leak_grace_s
+        self._memory = _Memory()
         self._changed: Callable[[], None] = lambda: None
         self._status = AgentStatus(counter=0, agent_version=__version__)
 
@@ -78,93 +131,161 @@ class Agent:
         Take up what the store holds, in a session of its own. Call once, before anything else.
 
         Args:
-            changed: called after each commit and each change of status, to wake whoever tells the tracker
+            changed: called after each change of facts or status, to wake whoever tells the tracker
         """
-        with self._lock:
-            self._changed = changed
-            self._tracked: Mapping[str, TrackedDevice] = self._store.tracked()
-            self._remembered: Remembered = self._store.remembered()
-            self._records = {item.uuid: record_of(item) for item in self._tracked.values() if item.present}
-            self._acknowledged = self._store.acknowledged()
-            self._begin()
-
-    def _begin(self, *inherited: Token) -> None:
-        now = digest(record.hash for record in self._records.values())
-        session = self._store.begin_session(now, inherited)
-        self._token = Token(session=session.session, generation=session.generation, digest=now)
-        speaker = Speaker(self._store.agent_uuid, self._host, session.session, session.lineage)
-        self._conversation = Conversation(speaker, self._snapshot(), self._acknowledged)
-
-    def _snapshot(self) -> Snapshot:
-        return Snapshot(self._token, self._records, pool_records(pools(self._tracked.values())))
+        self._changed = changed
+        self.ledger.start(changed)
+        self._remembered: Remembered = self._store.remembered()
 
     # Looking
 
     def look(self) -> Looked:
         """Look at the host and keep what changed. Where sysfs can't be listed, nothing is concluded."""
-        with self._lock:
-            seen = sysfs.scan(self._sysfs_root, self._scan)
-            use = self._host_use(seen.devices).after(self._use) if seen.complete else self._use
-            change = Change()
-            if seen.complete and not (self._scan is not None and _same(self._scan, seen) and use == self._use):
-                self._learn_names(seen)
-                change = self._decide(seen, use)
-                if change:
-                    self._commit(change)
-                self._scan, self._use = seen, use
-            self._say_how_it_fares(seen, use)
-            present = len(self._records)
-        problems = len(self._status.problems)
-        return Looked(len(seen.devices), present, problems, changed=bool(change), complete=seen.complete)
+        with self.ledger.lock:
+            before = self._memory.seen
+            scan = sysfs.scan(self._senses.sysfs_root, None if before is None else before.scan)
+            changed = False
+            if scan.complete:
+                use = self._senses.host_use(scan.devices)
+                seen = _Seen(scan, use if before is None else use.after(before.use), self._read(scan))
+                changed = self._expire()
+                if not seen.same_as(before):
+                    changed |= self._conclude(seen)
+                changed |= self._count_absences(seen)
+                self._memory.seen = seen
+                self._say_how_it_fares(seen)
+            else:
+                changed = self._expire()
+                self._set_status(problems=_problems(scan, HostUse({}, ())))
+            present = sum(1 for item in self.ledger.tracked.values() if item.offered)
+            problems = len(self._status.problems)
+        return Looked(len(scan.devices), present, problems, changed=changed, complete=scan.complete)
 
-    def _learn_names(self, seen: Scan) -> None:
-        remembered = remember(seen.devices, self._remembered)
+    def _read(self, scan: Scan) -> Reading | None:
+        return None if self._senses.reading is None else self._senses.reading(scan.devices)
+
+    def _conclude(self, seen: _Seen) -> bool:
+        """Decide what follows from all that was seen, and keep it."""
+        scan = seen.scan
+        self._learn_names(scan)
+        there = identities(scan.devices)
+        devices = {there[device.address]: device for device in scan.devices}
+        change = reconcile(
+            self.ledger.tracked,
+            offered(scan.devices, self._whitelist, self._memory.names, seen.use.reasons),
+            there=devices,
+            untold=untold(scan.devices, scan.unreadable),
+            new_uuid=lambda: str(uuid4()),
+        )
+        items = apply(self.ledger.tracked, change)
+        state, facts = self._state(seen, {item.device.address for item in items.values() if item.present})
+        items = self._compared(items, seen.reading)
+        items = apply(items, expired(items.values(), self.ledger.now()))
+        kept = self.ledger.change(items.values(), state=state, facts=facts)
+        if kept:
+            _tell(change)
+        return kept
+
+    def _state(self, seen: _Seen, tracked: set[PciAddress]) -> tuple[HostState, HostFacts]:
+        boot_id = self.ledger.now().boot_id
+        facts = replace(self.ledger.facts, boot_id=boot_id)
+        if seen.reading is not None:
+            facts = replace(facts, libvirt_boot_id=boot_id)
+        waits = self._senses.reading is not None and facts.libvirt_boot_id != boot_id
+        by_address = {device.address: device for device in seen.scan.devices}
+        elsewhere = tuple(
+            Hold(by_address[address], instance, Status.ALLOCATED)
+            for address, instance in (_domains(seen.reading).running.items() if seen.reading else ())
+            if address in by_address and address not in tracked
+        )
+        state = HostState(self.ledger.state.disabled, _LIBVIRT if waits else None, elsewhere)
+        return state, facts
+
+    def _compared(self, items: Mapping[str, TrackedDevice], reading: Reading | None) -> dict[str, TrackedDevice]:
+        """Let libvirt's word go before belief; where it is silent nothing changes."""
+        if reading is None:
+            return dict(items)
+        changed = compare(items.values(), _domains(reading), self.habits, self._leaked())
+        after = {item.uuid: item for item in [*items.values(), *changed]}
+        for request_id in voided(items.values(), after):
+            LOG.warning(
+                "the claim of request %s is void: a domain of another instance runs with its device", request_id
+            )
+            self._bury(request_id)
+        return apply(items, changed)
+
+    def _bury(self, request_id: str) -> None:
+        attempts = [
+            item.owner.attempt
+            for item in self.ledger.tracked.values()
+            if item.owner is not None and item.owner.request_id == request_id
+        ]
+        self.ledger.bury(request_id, max(attempts, default=0))
+
+    def _leaked(self) -> frozenset[str]:
+        now = self.ledger.clock.boottime()
+        return frozenset(name for name, since in self._memory.absent.items() if now - since >= self._leak_grace_s)
+
+    def _count_absences(self, seen: _Seen) -> bool:
+        """Keep since when instances have no domain; what became leaked by that is concluded at once."""
+        if seen.reading is None:
+            return False
+        before = self._leaked()
+        self._memory.absent = absences(
+            self.ledger.tracked.values(),
+            _domains(seen.reading),
+            self._memory.absent,
+            at=self.ledger.clock.boottime(),
+        )
+        return self._conclude(seen) if self._leaked() != before else False
+
+    def _expire(self) -> bool:
+        """End the claims whose time is over; their later allocate finds nothing, and their late repeats a tombstone."""
+        over = expired(self.ledger.tracked.values(), self.ledger.now())
+        self._lift_what_is_over()
+        for item in over:
+            before = self.ledger.tracked[item.identity].owner
+            if before is not None and before.request_id is not None and item.owner is None:
+                self.ledger.bury(before.request_id, before.attempt)
+        return self.ledger.change(over) if over else False
+
+    def _lift_what_is_over(self) -> None:
+        """Take back the operators' words whose time is over."""
+        wall = self.ledger.clock.wall()
+        state, facts = self.ledger.state, self.ledger.facts
+        if is_over(facts.disabled, wall):
+            state, facts = replace(state, disabled=None), replace(facts, disabled=None)
+        self.ledger.change(lifted(self.ledger.tracked.values(), wall), state=state, facts=facts)
+
+    def next_expiry(self) -> float | None:
+        """Tell in how many seconds the next claim ends; 0 where one is over, None where none ends."""
+        with self.ledger.lock:
+            ends = next_expiry(self.ledger.tracked.values())
+            return None if ends is None else max(0.0, ends - self.ledger.clock.boottime())
+
+    def expire(self) -> None:
+        """End the claims whose time is over."""
+        with self.ledger.lock:
+            self._expire()
+
+    def _learn_names(self, scan: Scan) -> None:
+        remembered = remember(scan.devices, self._remembered)
         if remembered != self._remembered:
             self._store.remember(remembered)
             self._remembered = remembered
-        self._names = names_of(seen.devices, remembered)
+        self._memory.names = names_of(scan.devices, remembered)
 
-    def _decide(self, seen: Scan, use: HostUse) -> Change:
-        return reconcile(
-            self._tracked,
-            offered(seen.devices, self._whitelist, self._names, use.reasons),
-            untold=untold(seen.devices, seen.unreadable),
-            new_uuid=lambda: str(uuid4()),
-        )
-
-    def _commit(self, change: Change) -> None:
-        tracked = apply(self._tracked, change)
-        records = dict(self._records)
-        for item in change:
-            if item.present:
-                records[item.uuid] = record_of(item)
-            else:
-                records.pop(item.uuid, None)
-        token = Token(
-            session=self._token.session,
-            generation=self._token.generation + 1,
-            digest=digest(record.hash for record in records.values()),
-        )
-        self._store.commit(change, token)
-        self._tracked, self._records, self._token = tracked, records, token
-        self._conversation.committed(self._snapshot())
-        LOG.info(
-            "%d devices came, %d changed, %d went; generation %d",
-            len(change.added),
-            len(change.updated),
-            len(change.removed),
-            token.generation,
-        )
-        self._changed()
-
-    def _say_how_it_fares(self, seen: Scan, use: HostUse) -> None:
+    def _say_how_it_fares(self, seen: _Seen) -> None:
         self._set_status(
-            problems=(
-                *(ProblemRecord(address=problem.address, cause=problem.cause) for problem in seen.problems),
-                *(ProblemRecord(cause=f"what the host uses: {cause}") for cause in use.problems),
-            ),
-            unresolved_devnames=self._whitelist.unresolved_devnames(self._names),
+            problems=_problems(seen.scan, seen.use) + self._libvirt_problems(seen.reading),
+            unresolved_devnames=self._whitelist.unresolved_devnames(self._memory.names),
         )
+
+    def _libvirt_problems(self, reading: Reading | None) -> tuple[ProblemRecord, ...]:
+        if reading is not None:
+            return tuple(ProblemRecord(cause=f"libvirt: {cause}") for cause in reading.problems)
+        waits = self.ledger.state.waiting
+        return () if waits is None else (ProblemRecord(cause=f"nothing is offered: waiting for {waits}"),)
 
     def _set_status(self, **news: tuple[object, ...]) -> None:
         if any(getattr(self._status, name) != value for name, value in news.items()):
@@ -175,18 +296,34 @@ class Agent:
             self._status = self._status.model_copy(update={**news, "counter": self._status.counter + 1})
             self._changed()
 
+    def check(self, given: Sequence[TrackedDevice]) -> str | None:
+        """
+        Read once more what a claim is about to give: presence, driver and use, and who has it by libvirt.
+
+        Returns:
+            Why one of them can't be given after all; None where all are as they were.
+        """
+        if not self._senses.refresh():
+            LOG.warning("libvirt doesn't answer: what it said last has to do")
+        self.look()
+        for item in given:
+            now = self.ledger.tracked[item.identity]
+            if now.device != item.device or not now.offered or now.owner is not None or now.host_use:
+                return f"{item.device.address} has changed just now"
+        return None
+
     # Configuration
 
     def use(self, whitelist: Whitelist) -> None:
         """Match against another whitelist from the next look on."""
-        with self._lock:
+        with self.ledger.lock:
             self._whitelist = whitelist
-            self._scan = None
+            self._memory.seen = None
             self._set_status(config_errors=())
 
     def refuse_configuration(self, errors: tuple[str, ...]) -> None:
         """Say that the newest configuration can't be used; the one in force stays."""
-        with self._lock:
+        with self.ledger.lock:
             self._set_status(config_errors=errors)
 
     # Telling
@@ -194,51 +331,49 @@ class Agent:
     @property
     def status(self) -> AgentStatus:
         """How the agent fares, as the tracker is told."""
-        with self._lock:
+        with self.ledger.lock:
             return self._status
 
     @property
     def agreed(self) -> bool:
         """True where the tracker is known to hold the newest state and status."""
-        with self._lock:
-            return self._conversation.agreed and self._conversation.knows(self._status)
+        return self.ledger.agreed(self.status)
 
     def next_message(self) -> Report | Heartbeat:
         """Give what to tell the tracker now."""
-        with self._lock:
-            return self._conversation.next(self._status)
+        return self.ledger.next_message(self.status)
 
     def answered(self, answer: Answer) -> str | None:
-        """
-        Take in the tracker's answer, and keep what it acknowledges.
-
-        Returns:
-            What to tell people, None where all is well.
-        """
-        with self._lock:
-            heard = self._conversation.answered(answer)
-            if heard.acknowledged is not None:
-                self._acknowledge(heard.acknowledged)
-            if heard.adopt is not None:
-                self._begin(heard.adopt)
-            return heard.trouble
-
-    def _acknowledge(self, state: State) -> None:
-        before = {} if self._acknowledged is None else self._acknowledged.hashes
-        self._store.acknowledge(state, before)
-        self._acknowledged = state
+        """Take in the tracker's answer; gives what to tell people, None where all is well."""
+        return self.ledger.answered(answer)
 
     def records(self) -> tuple[DeviceRecord, ...]:
         """Give the devices as the tracker is told of them, in order of address."""
-        with self._lock:
-            return tuple(sorted(self._records.values(), key=lambda record: record.address))
+        return self.ledger.records()
 
 
-def _same(before: Scan, now: Scan) -> bool:
-    """True where a scan handed back every function of the one before."""
-    return (
-        before.complete
-        and before.unreadable == now.unreadable
-        and len(before.devices) == len(now.devices)
-        and all(old is new for old, new in zip(before.devices, now.devices, strict=True))
+def _domains(reading: Reading) -> Domains:
+    """Tell from libvirt's word who has what."""
+    defined: dict[PciAddress, set[str]] = {}
+    for domain in reading.domains:
+        for held in (*domain.live, *domain.defined):
+            defined.setdefault(held.address, set()).add(domain.uuid)
+    return Domains(
+        running={held.address: domain.uuid for domain in reading.domains for held in domain.live},
+        defined={address: frozenset(names) for address, names in defined.items()},
+        known=frozenset(domain.uuid for domain in reading.domains),
+        complete=all(domain.complete for domain in reading.domains),
     )
+
+
+def _problems(scan: Scan, use: HostUse) -> tuple[ProblemRecord, ...]:
+    return (
+        *(ProblemRecord(address=problem.address, cause=problem.cause) for problem in scan.problems),
+        *(ProblemRecord(cause=f"what the host uses: {cause}") for cause in use.problems),
+    )
+
+
+def _tell(change: Change) -> None:
+    LOG.info("%d devices came, %d changed, %d went", len(change.added), len(change.updated), len(change.removed))
+    for item in change.moved:
+        LOG.info("the device %s is at %s now", item.uuid, item.device.address)

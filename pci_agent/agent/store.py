@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from pci_agent.agent.conversation import State
 from pci_agent.errors import StoreFailed, StoreRefused
 from pci_agent.model.inventory import TrackedDevice
+from pci_agent.model.state import Disabled
 from pci_agent.wire.messages import Token
 
 _CHANGES = (
@@ -34,11 +35,31 @@ CREATE TABLE acknowledged (session TEXT NOT NULL, generation INTEGER NOT NULL, d
 CREATE TABLE acknowledged_device (uuid TEXT PRIMARY KEY, hash TEXT NOT NULL);
 """,
     "CREATE TABLE netdev (name TEXT PRIMARY KEY, identity TEXT NOT NULL, boot_id TEXT NOT NULL);",
+    "CREATE TABLE host (facts TEXT NOT NULL);",
 )
 """How the schema came about, oldest first; never edit one that is out, add another."""
 
 _LINEAGE = 16
 _TRACKED = TypeAdapter(TrackedDevice)
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """
+    What is kept of the whole host.
+
+    Attributes:
+        disabled: an operator's word against it
+        boot_id: the boot in which the facts were last seen to be true
+        libvirt_boot_id: the boot in which libvirt last answered; None where it never did
+    """
+
+    disabled: Disabled | None = None
+    boot_id: str = ""
+    libvirt_boot_id: str | None = None
+
+
+_HOST_FACTS = TypeAdapter(HostFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +103,7 @@ class Store:
 
     def __init__(self, database: sqlite3.Connection, agent_uuid: str, boot_id: str) -> None:
         self._database = database
-        self._boot_id = boot_id
+        self.boot_id = boot_id
         self.agent_uuid = agent_uuid
 
     @classmethod
@@ -161,8 +182,16 @@ class Store:
             ) from error
         return {item.identity: item for item in items}
 
-    def commit(self, changed: Iterable[TrackedDevice], token: Token) -> None:
-        """Keep changed devices and the state that they make. Durable when this returns."""
+    def host_facts(self) -> HostFacts:
+        """Read what is kept of the whole host."""
+        try:
+            row = self._database.execute("SELECT facts FROM host").fetchone()
+            return HostFacts() if row is None else _HOST_FACTS.validate_json(row[0])
+        except (ValidationError, sqlite3.DatabaseError) as error:
+            raise StoreRefused(f"what was kept of the host can't be read back ({error})") from error
+
+    def commit(self, changed: Iterable[TrackedDevice], token: Token, facts: HostFacts | None = None) -> None:
+        """Keep changed devices, the state that they make, and the host's facts where given; durable on return."""
         with self._writing() as database:
             database.executemany(
                 "INSERT INTO device (identity, uuid, tracked) VALUES (?, ?, ?)"
@@ -173,10 +202,13 @@ class Store:
                 "UPDATE session SET generation = ?, digest = ? WHERE session = ?",
                 (token.generation, token.digest, token.session),
             )
+            if facts is not None:
+                database.execute("DELETE FROM host")
+                database.execute("INSERT INTO host (facts) VALUES (?)", (_HOST_FACTS.dump_json(facts).decode(),))
 
     def remembered(self) -> dict[str, str]:
         """Read who bore which netdev name last in this boot: identities by name."""
-        rows = self._database.execute("SELECT name, identity FROM netdev WHERE boot_id = ?", (self._boot_id,))
+        rows = self._database.execute("SELECT name, identity FROM netdev WHERE boot_id = ?", (self.boot_id,))
         return dict(rows.fetchall())
 
     def remember(self, names: Mapping[str, str]) -> None:
@@ -185,7 +217,7 @@ class Store:
             database.execute("DELETE FROM netdev")
             database.executemany(
                 "INSERT INTO netdev (name, identity, boot_id) VALUES (?, ?, ?)",
-                [(name, bearer, self._boot_id) for name, bearer in names.items()],
+                [(name, bearer, self.boot_id) for name, bearer in names.items()],
             )
 
     def acknowledged(self) -> State | None:
@@ -290,7 +322,7 @@ def _claim_for(database: sqlite3.Connection, machine: Machine) -> str:
         return str(row[0])
     agent_uuid = str(uuid4())
     with database:
-        for table in ("agent", "session", "device", "acknowledged", "acknowledged_device", "netdev"):
+        for table in ("agent", "session", "device", "acknowledged", "acknowledged_device", "netdev", "host"):
             database.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand above
         database.execute(
             "INSERT INTO agent (agent_uuid, machine_id, product_uuid) VALUES (?, ?, ?)",

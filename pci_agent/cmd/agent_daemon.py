@@ -1,23 +1,29 @@
 """The daemon that ``pci-agent`` is without a command."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from oslo_config import cfg
 
 from pci_agent.agent.daemon import Daemon
+from pci_agent.agent.endpoint import Endpoint
 from pci_agent.agent.reporter import Reporter, Tell
-from pci_agent.agent.service import Agent
+from pci_agent.agent.service import Agent, Senses
 from pci_agent.agent.store import Machine, Store
 from pci_agent.bell import Bell
 from pci_agent.cmd import process
 from pci_agent.conf import agent, host, pci
-from pci_agent.discovery import hostuse
+from pci_agent.discovery import hostuse, libvirt
 from pci_agent.discovery.hostnet import Addresses, net_addresses
 from pci_agent.discovery.hostuse import HostUse
+from pci_agent.discovery.libvirtd import Libvirtd
+from pci_agent.discovery.udev import Uevents
 from pci_agent.model import device_spec
 from pci_agent.model.device import Device
+from pci_agent.model.reality import Habits
 from pci_agent.model.whitelist import Whitelist
 from pci_agent.wire import rpc
 
@@ -27,6 +33,7 @@ PROJECT = "pci-agent"
 GROUPS = (host, agent, pci)
 
 _PATIENCE_S = 0.5
+_LIBVIRT_ANSWERS_WITHIN_S = 5.0
 
 
 def whitelist(conf: cfg.ConfigOpts) -> Whitelist:
@@ -56,24 +63,96 @@ def serve(arguments: Sequence[str], commands: Iterable[str]) -> None:
     with Store.opened(conf.agent.state_dir, Machine.read()) as store:
         bus = rpc.transport(conf)
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
-        speaking = started(conf, store, offered, client.tell)
-        watch(conf, *speaking, configured=lambda: whitelist(_configuration(arguments)))
-        rpc.close(bus, patience_s=_PATIENCE_S)
+        speaking = started(conf, store, offered, client.tell, libvirt_uri=conf.agent.libvirt_uri)
+        server = rpc.server(bus, rpc.AGENT_TOPIC, conf.host, commands_of(conf, speaking.agent))
+        # Where the broker is away this waits for it, which is no reason not to look.
+        threading.Thread(target=server.start, name="starting", daemon=True).start()
+        watch(conf, speaking, configured=lambda: whitelist(_configuration(arguments)))
+        rpc.close(bus, server, patience_s=_PATIENCE_S)
 
 
-def started(conf: cfg.ConfigOpts, store: Store, offered: Whitelist, tell: Tell) -> tuple[Agent, Reporter, Bell]:
-    """Build an agent on its store, the reporter that it wakes, and the bell that both ring; nothing runs yet."""
-    bell = Bell()
+def commands_of(conf: cfg.ConfigOpts, device_agent: Agent) -> Endpoint:
+    """Give what answers an agent's commands on the bus."""
+    return Endpoint(device_agent, lifetime_s=conf.agent.claim_lifetime_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """
+    The parts of a running agent.
+
+    Attributes:
+        agent: on its store
+        reporter: tells the tracker; not started yet
+        bell: rung where something has changed
+        asked: set where a look is wanted soon
+        libvirtd: keeps libvirt's word newest; None where it isn't asked; not started yet
+    """
+
+    agent: Agent
+    reporter: Reporter
+    bell: Bell
+    asked: threading.Event
+    libvirtd: Libvirtd | None
+
+    def look_soon(self) -> None:
+        """Ask for a look; any thread may."""
+        self.asked.set()
+        self.bell.ring()
+
+
+def started(
+    conf: cfg.ConfigOpts, store: Store, offered: Whitelist, tell: Tell, *, libvirt_uri: str | None = None
+) -> Started:
+    """Build an agent on its store, and what wakes it and speaks for it; nothing runs yet."""
+    bell, asked = Bell(), threading.Event()
+
+    def look_soon() -> None:
+        asked.set()
+        bell.ring()
+
+    libvirtd = Libvirtd(libvirt_uri, look_soon) if libvirt_uri and libvirt.is_installed() else None
     device_agent = Agent(
         store,
         host=conf.host,
         whitelist=offered,
-        sysfs_root=conf.agent.sysfs_root,
-        host_use=uses(conf.agent.sysfs_root, conf.agent.proc_root),
+        senses=senses(conf, libvirtd),
+        habits=Habits(observe=conf.agent.observe, free_leaked=conf.agent.repair == "free"),
+        leak_grace_s=conf.agent.leak_grace_s,
     )
     reporter = Reporter(device_agent, tell, heartbeat_s=conf.agent.heartbeat_interval_s, told=bell.ring)
     device_agent.start(changed=reporter.wake)
-    return device_agent, reporter, bell
+    return Started(device_agent, reporter, bell, asked, libvirtd)
+
+
+def senses(conf: cfg.ConfigOpts, libvirtd: Libvirtd | None) -> Senses:
+    """Give what the agent sees the host with."""
+    root = conf.agent.sysfs_root
+    use = uses(root, conf.agent.proc_root)
+    if libvirtd is None:
+        return Senses(sysfs_root=root, host_use=use)
+    word = libvirtd
+    last: list[tuple[object, object, libvirt.Reading]] = []
+
+    def reading(devices: Sequence[Device]) -> libvirt.Reading | None:
+        """Read libvirt's newest texts; what is the same as the last time is handed back as the same object."""
+        if word.said is None:
+            return None
+        if not last or last[0][0] is not word.said or not _are_same(last[0][1], devices):
+            last[:] = [(word.said, devices, libvirt.parsed(word.said, devices, root))]
+        return last[0][2]
+
+    return Senses(
+        sysfs_root=root, host_use=use, reading=reading, refresh=lambda: word.refresh(_LIBVIRT_ANSWERS_WITHIN_S)
+    )
+
+
+def _are_same(before: object, now: Sequence[Device]) -> bool:
+    return (
+        isinstance(before, Sequence)
+        and len(before) == len(now)
+        and all(old is new for old, new in zip(before, now, strict=True))
+    )
 
 
 def uses(sysfs_root: str, proc_root: str) -> Callable[[Sequence[Device]], HostUse]:
@@ -92,18 +171,26 @@ def uses(sysfs_root: str, proc_root: str) -> Callable[[Sequence[Device]], HostUs
     return partial(hostuse.host_use, sysfs_root=sysfs_root, proc_root=proc_root, addresses=addresses)
 
 
-def watch(
-    conf: cfg.ConfigOpts, device_agent: Agent, reporter: Reporter, bell: Bell, *, configured: Callable[[], Whitelist]
-) -> None:
+def watch(conf: cfg.ConfigOpts, parts: Started, *, configured: Callable[[], Whitelist]) -> None:
     """Look and report until a signal says to stop; *configured* reads the whitelist anew on SIGHUP."""
     daemon = Daemon(
-        device_agent,
-        reporter,
-        bell,
+        parts.agent,
+        parts.reporter,
+        parts.bell,
         notify=process.notifier(),
         configured=configured,
+        asked=parts.asked,
         look_interval_s=conf.agent.look_interval_s,
         watchdog_s=process.watchdog_s(),
     )
     process.on_signals(daemon.stop, daemon.reload)
-    daemon.run()
+    uevents = Uevents(parts.look_soon) if process.is_running_systems(conf.agent.sysfs_root) else None
+    for listener in (parts.libvirtd, uevents):
+        if listener is not None:
+            listener.start()
+    try:
+        daemon.run()
+    finally:
+        for listener in (parts.libvirtd, uevents):
+            if listener is not None:
+                listener.stop()

@@ -53,14 +53,14 @@ def _main(arguments: Sequence[str]) -> int:
         _served(fleet, _port_of(asked)) as url,
     ):
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
-        device_agent, reporter, bell = agent_daemon.started(conf, store, offered, client.tell)
+        parts = agent_daemon.started(conf, store, offered, client.tell)
         if asked.once:
-            looked = device_agent.look()
-            _agree(device_agent, reporter)
+            looked = parts.agent.look()
+            _agree(parts.agent, parts.reporter)
             print(f"{looked.offered} of {looked.functions} PCI functions offered", file=sys.stderr)  # noqa: T201
             return Shell().run(["--os-endpoint", url, "device", "list"])
         print(f"REST is at {url}/v3/os-pci; Ctrl-C ends", flush=True)  # noqa: T201 - where to look next
-        agent_daemon.watch(conf, device_agent, reporter, bell, configured=lambda: _whitelist(asked))
+        agent_daemon.watch(conf, parts, configured=lambda: _whitelist(asked))
     return 0
 
 

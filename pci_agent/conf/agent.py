@@ -26,6 +26,35 @@ OPTIONS = [
     ),
     cfg.IntOpt("rpc_timeout_s", default=15, min=1, help="Seconds to wait for a tracker's answer before telling again."),
     cfg.StrOpt("sysfs_root", default="/sys", help="Where sysfs is mounted."),
+    cfg.StrOpt(
+        "libvirt_uri",
+        default="qemu:///system",
+        help="Where to ask which domains hold which devices; empty where libvirt isn't to be asked. Nothing is offered"
+        " until its first answer of a boot; when it is away later, what it said last holds. Without libvirt-python it"
+        " isn't asked.",
+    ),
+    cfg.BoolOpt(
+        "observe",
+        default=False,
+        help="Show everything and hand out nothing: for a host whose devices nova hands out.",
+    ),
+    cfg.StrOpt(
+        "repair",
+        default="report",
+        choices=[
+            ("report", "show that an allocation is leaked"),
+            ("free", "free it"),
+        ],
+        help="What to do about a device that is allocated to an instance of which no domain is there, running or"
+        " defined, for leak_grace_s.",
+    ),
+    cfg.IntOpt("leak_grace_s", default=600, min=1, help="How long, in seconds."),
+    cfg.IntOpt(
+        "claim_lifetime_s",
+        default=300,
+        min=1,
+        help="How long a claim lasts in seconds unless it is allocated, where who claims doesn't say.",
+    ),
     cfg.StrOpt("proc_root", default="/proc", help="Where proc is mounted; it tells what the host itself uses."),
 ]
 CLI_OPTIONS = [

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
 from pci_agent.discovery.attributes import links, said, short
@@ -555,6 +556,11 @@ class _Look:
         if not alive:
             raise LibvirtSilent(f"libvirt has gone away: {error}") from error
         return f"libvirt doesn't tell it: {error}"
+
+
+def is_installed() -> bool:
+    """Tell whether libvirt-python is there; nothing of it is loaded."""
+    return find_spec("libvirt") is not None
 
 
 def bindings() -> Any:

@@ -13,7 +13,7 @@ from pci_agent.inspect.host import Holder, Host
 from pci_agent.model import device_spec
 from pci_agent.model.device import Device
 from pci_agent.model.inventory import TrackedDevice
-from pci_agent.model.state import derived
+from pci_agent.model.standing import HostState, settle
 from pci_agent.model.stats import pools
 from pci_agent.model.vocabulary import Tags
 from pci_agent.model.whitelist import AddressGlob, Entry, Names, Whitelist
@@ -72,7 +72,11 @@ def explain(device: Device, whitelist: Whitelist, host: Host) -> Explanation:
     kept = host.tracked.get(device.address)
     status, reason = None, None
     if offering is not None and (host.use_known or (kept is not None and kept.owner is not None)):
-        status, reason = derived(None if kept is None else kept.owner, () if offering.allow_host_use else use)
+        owner = None if kept is None else kept.owner
+        blocking = () if offering.allow_host_use else use
+        seen = TrackedDevice(uuid="", identity="", device=device, tags=offering.tags, host_use=blocking, owner=owner)
+        then = settle({"": seen}, HostState()).get("", seen)
+        status, reason = str(then.status), then.status_reason
     return Explanation(
         device=device,
         entries=tuple(
@@ -94,7 +98,7 @@ def explain(device: Device, whitelist: Whitelist, host: Host) -> Explanation:
 
 
 def _now(kept: TrackedDevice | None) -> str | None:
-    if kept is None or not kept.present:
+    if kept is None or not kept.shown:
         return None
     return f"{kept.status}, {kept.status_reason}" if kept.status_reason else str(kept.status)
 

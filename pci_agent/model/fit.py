@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pci_agent.model.device import Device, DevType
 from pci_agent.model.exclusion import Alike, Budget, Choice, TooManyBranches, possible, serve
 from pci_agent.model.inventory import TrackedDevice
-from pci_agent.model.relatives import Held
+from pci_agent.model.relatives import Held, Hold, holds
 from pci_agent.model.request import NumaPolicy, PciRequest
-from pci_agent.model.state import Status
+from pci_agent.model.standing import own_obstacle
 from pci_agent.model.vocabulary import Tags
 
 MOST_DEVICES = 64
@@ -113,7 +113,12 @@ ANYWHERE = GuestNuma()
 
 
 def fit(
-    devices: Iterable[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma = ANYWHERE
+    devices: Iterable[TrackedDevice],
+    requests: Sequence[PciRequest],
+    numa: GuestNuma = ANYWHERE,
+    *,
+    guest: str | None = None,
+    elsewhere: Iterable[Hold] = (),
 ) -> Assignment | NoFit | Undecided:
     """
     Choose devices for a set of requests.
@@ -122,11 +127,14 @@ def fit(
         devices: the host's inventory; held ones too, for they keep others from being given
         requests: of one guest, each with a request_id of its own
         numa: where the guest's memory is
+        guest: the instance; what it holds already of an IOMMU group doesn't keep the rest from it
+        elsewhere: what domains have of the devices that aren't in the inventory
     """
     asked = sum(request.count for request in requests)
     if asked > MOST_DEVICES:
         return Undecided(f"the set asks for {asked} devices, up to {MOST_DEVICES} are decided")
-    market = _Market(devices, requests, numa)
+    items = sorted(devices, key=lambda item: item.device.address)
+    market = _Market(items, requests, numa, _Open(items, guest, elsewhere))
     try:
         served = market.serve(range(len(requests)), Budget())
     except TooManyBranches:
@@ -203,23 +211,24 @@ class _Kind:
 class _Market:
     """Devices by kind, and who could take which."""
 
-    def __init__(self, devices: Iterable[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma) -> None:
+    def __init__(
+        self, items: list[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma, free: "_Open"
+    ) -> None:
         self._requests = requests
         self._numa = numa
-        items = sorted(devices, key=lambda item: item.device.address)
-        self._items = {item.device.address: item for item in items if item.present}
+        self._items = {item.device.address: item for item in items if item.offered}
         self._kinds: dict[Hashable, _Kind] = {}
         self._choices: list[Choice] = []
         self._costs: dict[Alike, tuple[int | None, ...]] = {}
-        self._sort(Held(items))
+        self._sort(free)
 
-    def _sort(self, held: Held) -> None:
+    def _sort(self, open_to: "_Open") -> None:
         """Count every device, and offer those that are free and serve somebody."""
         free = []
         for item in self._items.values():
             kind = self._kind(item)
             kind.seen += 1
-            if item.status is Status.AVAILABLE and not held.keeps(item.device):
+            if open_to.has(item):
                 kind.free += 1
                 free.append((item.device, kind))
         whole = {device.address for device, _ in free if device.dev_type is DevType.PF}
@@ -304,3 +313,16 @@ class _Market:
             sum(kind.seen for kind in kinds if kind.passed[place] >= least) for least in range(1, _ALL_BUT_FREE + 1)
         ]
         return (*passed, sum(kind.free for kind in kinds if kind.passed[place] == _ALL_BUT_FREE))
+
+
+class _Open:
+    """Which devices can be given to one guest: by facts, since a status is the same for all guests."""
+
+    def __init__(self, items: Iterable[TrackedDevice], guest: str | None, elsewhere: Iterable[Hold]) -> None:
+        self._guest = guest
+        self._held = Held(holds(items, elsewhere))
+
+    def has(self, item: TrackedDevice) -> bool:
+        if own_obstacle(item) is not None:
+            return False
+        return not self._held or self._held.obstacle(item.device, guest=self._guest) is None

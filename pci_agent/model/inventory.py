@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from pci_agent.errors import IllegalMove
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
 from pci_agent.model.names import identities
-from pci_agent.model.state import Owner, Status, derived
+from pci_agent.model.state import Disabled, Event, Owner, Status, after
 from pci_agent.model.vocabulary import Tags
 from pci_agent.model.whitelist import Names, Whitelist
 
@@ -22,17 +23,21 @@ from pci_agent.model.whitelist import Names, Whitelist
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedDevice:
     """
-    A device that the whitelist offers, or once did.
+    A device that the whitelist offers, or once did: the facts, and the status that follows from them.
 
     Attributes:
         uuid: made once, kept for ever
         identity: what the function is; see device.identity
         device: the function as last seen
-        tags: of the whitelist entry that offers it
-        present: False once it vanished or left the whitelist; such a device is not reported
+        tags: of the whitelist entry that offers it, or did last
+        present: False once it vanished
+        listed: False once no entry offers it
         host_use: what the host itself uses it for, where that keeps it from being given
         owner: who holds it; None while nobody does
-        status: what an operator reads; follows from the facts above
+        domain: the running libvirt domain that has it, as libvirt says; None where none has
+        leaked: True where no domain of its owner's has been there for long
+        disabled: an operator's word against it
+        status: what an operator reads; standing.settle derives it
         status_reason: why the status is not the one expected, else None
     """
 
@@ -41,16 +46,24 @@ class TrackedDevice:
     device: Device
     tags: Tags = field(default_factory=dict)
     present: bool = True
+    listed: bool = True
     host_use: tuple[str, ...] = ()
     owner: Owner | None = None
+    domain: str | None = None
+    leaked: bool = False
+    disabled: Disabled | None = None
+    status: Status = Status.AVAILABLE
+    status_reason: str | None = None
 
-    status: Status = field(init=False)
-    status_reason: str | None = field(init=False)
+    @property
+    def offered(self) -> bool:
+        """True where it is there and an entry offers it."""
+        return self.present and self.listed
 
-    def __post_init__(self) -> None:
-        status, reason = derived(self.owner, self.host_use)
-        object.__setattr__(self, "status", status)
-        object.__setattr__(self, "status_reason", reason)
+    @property
+    def shown(self) -> bool:
+        """True where it is reported: offered, or held though it left (retiring)."""
+        return self.offered or self.owner is not None
 
 
 class Offered(NamedTuple):
@@ -66,6 +79,20 @@ class Offered(NamedTuple):
     host_use: tuple[str, ...] = ()
 
 
+def moved(item: TrackedDevice, event: Event, owner: Owner | None) -> TrackedDevice:
+    """
+    Give a device another owner, or none, by an event of the one table (state.py).
+
+    Raises:
+        IllegalMove: the table has no such move, or it leads elsewhere than to that owner.
+    """
+    before = Status.AVAILABLE if item.owner is None else item.owner.status
+    leads_to = Status.AVAILABLE if owner is None else owner.status
+    if after(before, event) is not leads_to:
+        raise IllegalMove(f"{event} doesn't make a device {leads_to} that is {before}")
+    return replace(item, owner=owner, leaked=False)
+
+
 Inventory = Mapping[str, TrackedDevice]
 """Tracked devices by identity."""
 
@@ -73,17 +100,19 @@ Inventory = Mapping[str, TrackedDevice]
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    What a look changed: each device as it is afterwards.
+    What changed: each device as it is afterwards.
 
     Attributes:
         added: new ones, and those that returned
-        updated: with other facts or tags than before
-        removed: not present any more
+        updated: with other facts, tags or status than before
+        removed: not offered any more; one that somebody holds stays until it is freed
+        moved: of the others, those that are at another address than before
     """
 
     added: tuple[TrackedDevice, ...] = ()
     updated: tuple[TrackedDevice, ...] = ()
     removed: tuple[TrackedDevice, ...] = ()
+    moved: tuple[TrackedDevice, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.added or self.updated or self.removed)
@@ -151,6 +180,7 @@ def reconcile(
     tracked: Inventory,
     seen: Iterable[Offered],
     *,
+    there: Mapping[str, Device] = MappingProxyType({}),
     untold: Container[PciAddress],
     new_uuid: Callable[[], str],
 ) -> Change:
@@ -158,37 +188,42 @@ def reconcile(
     Decide what a look changes.
 
     Args:
-        tracked: what was known, present or not
+        tracked: what was known, offered or not
         seen: what the whitelist offers of what is there now
+        there: every function of the host by identity, unlisted ones too
         untold: addresses that are there but can't be told in this look
         new_uuid: makes the uuid of a device never seen before
     """
-    added, updated, there = [], [], set()
+    added, updated, moved, listed = [], [], [], set()
     for item in seen:
         if item.device.address in untold:
             continue
-        there.add(item.identity)
+        listed.add(item.identity)
         known = tracked.get(item.identity)
         if known is None:
-            added.append(
-                TrackedDevice(
-                    uuid=new_uuid(),
-                    identity=item.identity,
-                    device=item.device,
-                    tags=item.tags,
-                    host_use=item.host_use,
-                )
-            )
-        elif not known.present:
+            added.append(_new(item, new_uuid()))
+            continue
+        if not known.offered:
             added.append(_seen_again(known, item))
         elif _differs(known, item):
             updated.append(_seen_again(known, item))
-    removed = [
-        replace(known, present=False)
-        for known in tracked.values()
-        if known.present and known.identity not in there and known.device.address not in untold
-    ]
-    return Change(tuple(added), tuple(updated), tuple(removed))
+        else:
+            continue
+        if known.device.address != item.device.address:
+            moved.append(_seen_again(known, item))
+    removed = []
+    for identity, known in tracked.items():
+        if identity in listed or known.device.address in untold:
+            continue
+        device = there.get(identity)
+        left = replace(known, device=device or known.device, present=device is not None, listed=False)
+        if left != known and (known.offered or known.owner is not None or known.present):
+            removed.append(left)
+    return Change(tuple(added), tuple(updated), tuple(removed), tuple(moved))
+
+
+def _new(item: Offered, uuid: str) -> TrackedDevice:
+    return TrackedDevice(uuid=uuid, identity=item.identity, device=item.device, tags=item.tags, host_use=item.host_use)
 
 
 def _differs(known: TrackedDevice, item: Offered) -> bool:
@@ -200,9 +235,9 @@ def _differs(known: TrackedDevice, item: Offered) -> bool:
 
 
 def _seen_again(known: TrackedDevice, item: Offered) -> TrackedDevice:
-    return replace(known, device=item.device, tags=item.tags, host_use=item.host_use, present=True)
+    return replace(known, device=item.device, tags=item.tags, host_use=item.host_use, present=True, listed=True)
 
 
-def apply(tracked: Inventory, change: Change) -> dict[str, TrackedDevice]:
+def apply(tracked: Inventory, changed: Iterable[TrackedDevice]) -> dict[str, TrackedDevice]:
     """Give the inventory after a change; the one before stays as it was."""
-    return {**tracked, **{item.identity: item for item in change}}
+    return {**tracked, **{item.identity: item for item in changed}}

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType
 from pci_agent.model.inventory import TrackedDevice
-from pci_agent.model.relatives import Held
 from pci_agent.model.state import Status
 from pci_agent.model.vocabulary import PHYSICAL_NETWORK, PLACEMENT_TAGS, REMOTE_MANAGED, Tags
 
@@ -28,9 +27,9 @@ class Pool:
 
     Attributes:
         tags: (name, value) sorted by name; without those that nova hands on to placement
-        free: how many can be given: available, and not kept back by a relative that somebody holds
+        free: how many are available
         used: how many somebody holds
-        total: how many are present; what is neither free nor used can't be given at the moment
+        total: how many are shown; what is neither free nor used can't be given at the moment
     """
 
     vendor_id: str
@@ -52,14 +51,12 @@ def pools(inventory: Iterable[TrackedDevice]) -> list[Pool]:
         The pools in order of vendor_id, product_id, dev_type, PF, node and tags: the same inventory gives
         the same list. A pool with no free device is one too, as long as its devices are present.
     """
-    items = list(inventory)
-    held = Held(items)
     tags = _PoolTags()
     counts: dict[_Kind, list[int]] = {}
-    for item in items:
-        if item.present:
+    for item in inventory:
+        if item.shown:
             count = counts.setdefault(_kind(item.device, tags.of(item.tags)), [0, 0, 0])
-            count[0] += item.status is Status.AVAILABLE and not (held and held.keeps(item.device))
+            count[0] += item.status is Status.AVAILABLE
             count[1] += item.owner is not None
             count[2] += 1
     return [
@@ -143,10 +140,8 @@ def nova_pools(inventory: Iterable[TrackedDevice], devices: Iterable[Device]) ->
     """
     names = {device.address: device.netdevs[0].name for device in devices if device.netdevs}
     counts: Counter[tuple[tuple[str, Any], ...]] = Counter()
-    items = list(inventory)
-    held = Held(items)
-    for item in items:
-        if item.present and item.status is Status.AVAILABLE and not held.keeps(item.device):
+    for item in inventory:
+        if item.shown and item.status is Status.AVAILABLE:
             counts[tuple(sorted(_nova_keys(item.device, item.tags, names).items()))] += 1
     return [{**dict(keys), "count": count} for keys, count in counts.items()]
 

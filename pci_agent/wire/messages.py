@@ -41,11 +41,13 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Tags = dict[str, str | None]
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """What travels: it doesn't change, and fields of a newer minor version are passed over."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Token(_Model):
+class Token(Model):
     """
     One state of one agent. Two tokens are the same state where all three parts are equal.
 
@@ -60,7 +62,7 @@ class Token(_Model):
     digest: Digest
 
 
-class DeviceRecord(_Model):
+class DeviceRecord(Model):
     """
     One device as the tracker keeps it.
 
@@ -68,6 +70,7 @@ class DeviceRecord(_Model):
         hash: of everything else here, made by the agent; nobody makes it again to compare
         extra_info: more facts, as text: driver, iommu_group, netdevs, phys_function, …
         instance_uuid, request_id, project_id, user_id: who holds it; None while nobody does
+        attempt: of that request
     """
 
     uuid: Uuid
@@ -86,11 +89,12 @@ class DeviceRecord(_Model):
     extra_info: dict[str, str] = Field(default_factory=dict)
     instance_uuid: Uuid | None = None
     request_id: Uuid | None = None
+    attempt: Count = 0
     project_id: Name | None = None
     user_id: Name | None = None
 
 
-class PoolRecord(_Model):
+class PoolRecord(Model):
     """Devices of one kind on the reporting host; *free* of *total* are available, *used* are held by somebody."""
 
     vendor_id: HexId
@@ -104,14 +108,14 @@ class PoolRecord(_Model):
     total: Count
 
 
-class ProblemRecord(_Model):
+class ProblemRecord(Model):
     """Something odd or unreadable on the reporting host; no address where no single function is meant."""
 
     address: str | None = None
     cause: str
 
 
-class AgentStatus(_Model):
+class AgentStatus(Model):
     """
     How the agent itself fares.
 
@@ -128,7 +132,7 @@ class AgentStatus(_Model):
     unresolved_devnames: tuple[str, ...] = ()
 
 
-class _FromAgent(_Model):
+class _FromAgent(Model):
     """
     Who speaks.
 
@@ -192,7 +196,7 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-class Answer(_Model):
+class Answer(Model):
     """
     The tracker's answer, given after its commit.
 
@@ -252,7 +256,7 @@ def unpack(kind: type[_M], body: object) -> _M:
         raise MessageRefused(f"{kind.__name__} {version}: {where}: {first['msg']}") from None
 
 
-class _Versioned(_Model):
+class _Versioned(Model):
     version: str
 
 

@@ -9,7 +9,7 @@ newest state then.
 
 import sys
 import threading
-from typing import Any
+from typing import Any, TypeVar
 
 from oslo_config import cfg
 
@@ -26,13 +26,16 @@ from oslo_messaging import opts  # noqa: E402
 from oslo_messaging._metrics import client as metrics  # noqa: E402
 from oslo_messaging._tracing import client as tracing  # noqa: E402
 
-from pci_agent.errors import ConfigurationRefused, Refusal, TrackerSilent  # noqa: E402
-from pci_agent.wire.messages import Answer, Heartbeat, Report, pack, unpack  # noqa: E402
+from pci_agent.errors import AgentSilent, ConfigurationRefused, Refusal, TrackerSilent  # noqa: E402
+from pci_agent.wire.messages import Answer, Heartbeat, Model, Report, pack, unpack  # noqa: E402
 
 TRACKER_TOPIC = "pci-tracker"
+AGENT_TOPIC = "pci-agent"
 EXCHANGE = "pci"
 _VERSION = "1.0"
 _GRACE_S = 1.0
+
+A = TypeVar("A", bound=Model)
 
 
 def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
@@ -141,6 +144,39 @@ class TrackerClient:
         if not answers:
             raise TrackerSilent(f"no broker answers in {self._timeout_s} s; it is tried on")
         return answers[0]
+
+
+class AgentClient:
+    """Has agents carry out commands, each at its own host."""
+
+    def __init__(self, bus: Any, *, timeout_s: float) -> None:
+        self._client = oslo_messaging.get_rpc_client(
+            bus,
+            oslo_messaging.Target(topic=AGENT_TOPIC, version=_VERSION),
+            timeout=timeout_s,
+            retry=0,
+            transport_options=oslo_messaging.TransportOptions(at_least_once=True),
+        )
+
+    def call(self, host: str, verb: str, command: Model, answer: type[A]) -> A:
+        """
+        Call the agent of a host and wait for its answer.
+
+        Args:
+            host: the hypervisor's name
+            verb: which of agent.endpoint's methods
+            command: its message
+            answer: what it answers with
+
+        Raises:
+            AgentSilent: no broker, no agent, or no answer in time; the command may have been carried out or not.
+            MessageRefused: something answered that is no agent of ours.
+        """
+        try:
+            body = self._client.prepare(server=host).call({}, verb, body=pack(command))
+        except Exception as error:  # oslo.messaging, kombu, the socket, or the agent's own, under any name
+            raise AgentSilent(f"{host}: {type(error).__name__}: {_first_line(error)}") from error
+        return unpack(answer, body)
 
 
 def _first_line(error: BaseException) -> str:

@@ -62,7 +62,8 @@ def config(tmp_path: Path, sysfs: FakeSysfs) -> Path:
     file = tmp_path / "pci-agent.conf"
     file.write_text(
         f"[DEFAULT]\nhost = compute-1\ntransport_url = {NO_BROKER}\n"
-        f"[agent]\nrpc_timeout_s = 2\nstate_dir = {tmp_path}/state\nsysfs_root = {sysfs}\nlook_interval_s = 1\n"
+        f"[agent]\nrpc_timeout_s = 2\nlibvirt_uri =\nstate_dir = {tmp_path}/state\n"
+        f"sysfs_root = {sysfs}\nlook_interval_s = 1\n"
         '[pci]\ndevice_spec = {"vendor_id": "8086"}\n'
     )
     return file

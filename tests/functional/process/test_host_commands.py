@@ -4,12 +4,12 @@ import json
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from machines import settled
 from pci_agent.agent.store import Machine, Store
 from pci_agent.cmd.host_commands import run
 from pci_agent.discovery.sysfs import scan
@@ -65,7 +65,7 @@ class Commands:
         )
         with Store.opened(str(self.state), Machine.read()) as store:
             session = store.begin_session("0" * 32)
-            store.commit([item], Token(session=session.session, generation=1, digest="0" * 32))
+            store.commit(settled([item]), Token(session=session.session, generation=1, digest="0" * 32))
             store.remember({} if name is None else {name: item.identity})
 
     def __call__(self, command: str, *arguments: str, config: bool = True) -> tuple[int, str]:
@@ -524,5 +524,4 @@ def test_a_tracked_device_of_before_facts_were_told_apart_is_read_back(commands:
         database.execute("UPDATE device SET tracked = ?", (json.dumps(before),))
     with Store.opened(str(commands.state), Machine.read()) as store:
         (item,) = store.tracked().values()
-    assert (item.status, item.owner, item.host_use) == ("available", None, ())
-    assert replace(item, host_use=("x",)).status == "unavailable"
+    assert (item.status, item.owner, item.host_use, item.listed) == ("available", None, (), True)

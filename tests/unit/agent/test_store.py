@@ -82,6 +82,7 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> No
         ours = store.agent_uuid
     with sqlite3.connect(tmp_path / "agent.sqlite") as database:
         database.execute("DROP TABLE netdev")
+        database.execute("DROP TABLE host")
         database.execute("PRAGMA user_version = 1")
     with Store.opened(str(tmp_path), HERE) as store:
         assert (store.agent_uuid, store.remembered()) == (ours, {})

@@ -1,9 +1,12 @@
 """Devices to match and to track: one PF with two VFs, one card beside them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType, Netdev
+from pci_agent.model.inventory import TrackedDevice
+from pci_agent.model.standing import HostState, settle
 
 CARD = Device(
     address=PciAddress.parse("0000:81:00.0"),
@@ -56,6 +59,12 @@ def vf(index: int, address: str) -> Device:
         iommu_group=31 + index,
         netdevs=(Netdev(f"enp4s0f0v{index}", None),),
     )
+
+
+def settled(items: Iterable[TrackedDevice]) -> list[TrackedDevice]:
+    """Derive every status, as a commit does."""
+    numbered = {str(number): item for number, item in enumerate(items)}
+    return list({**numbered, **settle(numbered, HostState())}.values())
 
 
 VF0, VF1 = vf(0, "0000:04:10.0"), vf(1, "0000:04:10.4")

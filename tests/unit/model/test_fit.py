@@ -12,7 +12,7 @@ from pci_agent.model.device import Device, DevType
 from pci_agent.model.fit import ANYWHERE, Assignment, GuestNuma, NoFit, Undecided, fit
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.request import NumaPolicy, PciRequest, Spec, from_port
-from pci_agent.model.state import Owner, Status
+from pci_agent.model.state import Owner
 from shares import examples
 
 HELD = Owner(instance_uuid="6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c11", allocated=True)
@@ -334,14 +334,17 @@ def serves(item: TrackedDevice, request: PciRequest, numa: GuestNuma) -> bool:
     return fits_spec and wanted and network and (not numa.cells or allowed)
 
 
+def free_by_itself(item: TrackedDevice) -> bool:
+    return item.present and item.listed and item.owner is None and not item.host_use
+
+
 def possible(items: Sequence[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma) -> bool:
     """Try every way to give devices."""
-    present = [item for item in items if item.present]
     held = [item.device for item in items if item.owner]
     free = [
         item
-        for item in present
-        if item.status is Status.AVAILABLE
+        for item in items
+        if free_by_itself(item)
         and not any(
             each.parent_addr == item.device.address
             or each.address == item.device.parent_addr
@@ -367,7 +370,7 @@ def check(items: list[TrackedDevice], requests: list[PciRequest], numa: GuestNum
         chosen = [item for request in requests for item in answer.devices[request.request_id]]
         slots = [request for request in requests for _ in range(request.count)]
         assert len({item.uuid for item in chosen}) == len(chosen) == len(slots)
-        assert all(item.status is Status.AVAILABLE and item.present for item in chosen)
+        assert all(free_by_itself(item) for item in chosen)
         assert all(serves(item, slot, numa) for item, slot in zip(chosen, slots, strict=True))
         assert not _clash(chosen)
     else:

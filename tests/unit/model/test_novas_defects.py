@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from machines import EVERYTHING, PF, VF0, VF1, vf
+from machines import EVERYTHING, PF, VF0, VF1, settled, vf
 from pci_agent.errors import ConfigurationRefused
 from pci_agent.model.device import Device, DevType
 from pci_agent.model.device_spec import parse
 from pci_agent.model.fit import Assignment, GuestNuma, NoFit, fit
 from pci_agent.model.inventory import TrackedDevice, apply, offered, reconcile
+from pci_agent.model.names import identities
 from pci_agent.model.request import NumaPolicy, PciRequest, Spec, from_port
 from pci_agent.model.state import Owner
 from pci_agent.model.stats import pools
@@ -25,15 +26,15 @@ def looked(tracked: dict[str, TrackedDevice], *devices: Device) -> dict[str, Tra
     """The inventory after a look at these devices."""
     seen = offered(devices, WHITELIST, {})
     uuids = (str(number) for number in range(len(tracked), 100))
-    return apply(tracked, reconcile(tracked, seen, untold=frozenset(), new_uuid=lambda: next(uuids)))
+    there = {name: device for device in devices for name in [identities(devices)[device.address]]}
+    change = reconcile(tracked, seen, there=there, untold=frozenset(), new_uuid=lambda: next(uuids))
+    return {item.identity: item for item in settled(apply(tracked, change).values())}
 
 
 def held(tracked: dict[str, TrackedDevice], device: Device) -> dict[str, TrackedDevice]:
     """The inventory once somebody has a device."""
-    return {
-        name: replace(item, owner=OWNER) if item.device.address == device.address else item
-        for name, item in tracked.items()
-    }
+    items = [replace(item, owner=OWNER) if item.device.address == device.address else item for item in tracked.values()]
+    return {item.identity: item for item in settled(items)}
 
 
 def free(tracked: dict[str, TrackedDevice]) -> dict[DevType, int]:
@@ -122,7 +123,11 @@ def test_d9_a_tag_that_cannot_be_counted_by_is_refused_at_once() -> None:
 
 def test_d10_a_device_that_is_gone_leaves_no_empty_pool_behind() -> None:
     tracked = held(looked({}, PF, VF0), VF0)
-    assert free(looked(tracked, PF)) == {DevType.PF: 0}
+    retiring = looked(tracked, PF)
+    assert free(retiring) == {DevType.PF: 0, DevType.VF: 0}
+    assert [pool.total for pool in pools(retiring.values())] == [1, 1]
+    freed = settled(replace(item, owner=None) for item in retiring.values())
+    assert {pool.dev_type: pool.free for pool in pools(freed)} == {DevType.PF: 1}
 
 
 def test_d11_a_look_that_sees_the_same_changes_nothing() -> None:

@@ -1,10 +1,12 @@
+from collections.abc import Iterable
 from dataclasses import replace
 
-from machines import CARD, EVERYTHING, PF, VF0, VF1
+from machines import CARD, EVERYTHING, PF, VF0, VF1, settled
 from pci_agent.model.device import Device
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.state import Owner
-from pci_agent.model.stats import Pool, extra_info, network_counts, nova_pools, per_network, pools
+from pci_agent.model.stats import Pool, extra_info, network_counts, nova_pools, per_network
+from pci_agent.model.stats import pools as fold
 
 HELD = Owner(instance_uuid="6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c11", allocated=True)
 
@@ -26,6 +28,10 @@ def tracked(
         present=present,
         host_use=host_use,
     )
+
+
+def pools(items: Iterable[TrackedDevice]) -> list[Pool]:
+    return fold(settled(items))
 
 
 def test_the_vfs_of_a_pf_are_one_pool() -> None:
@@ -95,7 +101,7 @@ def test_free_devices_are_counted_by_physical_network_product_and_vendor() -> No
 
 def test_novas_pools_are_by_pf_and_say_who_manages_them() -> None:
     inventory = [tracked(VF0, traits="CUSTOM_A"), tracked(VF1, HELD), tracked(CARD)]
-    assert nova_pools(inventory, EVERYTHING) == [
+    assert nova_pools(settled(inventory), EVERYTHING) == [
         {
             "vendor_id": "8086",
             "product_id": "1520",

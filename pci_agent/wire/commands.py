@@ -1,0 +1,129 @@
+"""
+What an agent is told to do, and what it answers: versioned models, checked on both sides.
+
+A command names the agent that it is for, and a claim the session too that it was planned against; see PROTOCOL.md
+rules 13 to 17. Every command that changes something is answered with the report of its change.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pci_agent.wire.messages import (
+    VERSION,
+    DeviceRecord,
+    HexId,
+    Model,
+    Name,
+    PoolRecord,
+    Report,
+    Tags,
+    Text,
+    Token,
+    Uuid,
+)
+
+_Attempt = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class SpecRecord(Model):
+    """What one device must be; see model.request.Spec."""
+
+    vendor_id: HexId | None = None
+    product_id: HexId | None = None
+    dev_type: Literal["type-PCI", "type-PF", "type-VF", "vdpa"] | None = None
+    tags: Tags = Field(default_factory=dict)
+
+
+class RequestRecord(Model):
+    """One request of a claim, and which attempt of it this is; see model.request.PciRequest."""
+
+    request_id: Uuid
+    attempt: _Attempt
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    specs: Annotated[tuple[SpecRecord, ...], Field(min_length=1, max_length=64)]
+    numa_policy: Literal["required", "legacy", "preferred", "socket"] = "legacy"
+    for_port: bool = False
+
+
+class _Command(Model):
+    version: str = VERSION
+    agent_uuid: Uuid
+
+
+class ClaimCommand(_Command):
+    """
+    Claim devices for all of an instance's requests, or none.
+
+    Attributes:
+        session: of the agent, that this was planned against
+        lifetime_s: how long the claim lasts unless it is allocated; None for the agent's own
+        cells: the host's NUMA nodes that the guest's cells lie on; empty where unknown
+        sockets: the socket of each of the host's nodes, where known
+    """
+
+    session: Uuid
+    instance_uuid: Uuid
+    project_id: Name | None = None
+    user_id: Name | None = None
+    requests: Annotated[tuple[RequestRecord, ...], Field(min_length=1, max_length=64)]
+    lifetime_s: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+    cells: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    sockets: dict[int, int | None] = Field(default_factory=dict)
+
+
+class AttemptCommand(_Command):
+    """Allocate exactly this attempt of a request, or free all up to it."""
+
+    request_id: Uuid
+    attempt: _Attempt
+
+
+class DisableCommand(_Command):
+    """Keep a device, or the whole host where none is named, from being given."""
+
+    device_uuid: Uuid | None = None
+    reason: Text
+    actor: Name
+    until: float | None = None
+
+
+class EnableCommand(_Command):
+    """Take an operator's word back, of a device or of the whole host."""
+
+    device_uuid: Uuid | None = None
+
+
+class AskCommand(_Command):
+    """Ask something of the agent, or for a look."""
+
+
+class CommandAnswer(Model):
+    """
+    What became of a command.
+
+    Attributes:
+        verdict: ok, or why not; see model.claims.Verdict
+        token: the agent's state afterwards
+        devices: of claim, allocate and free: the uuids of each request's devices
+        highest: of freed and stale: the highest attempt that is known
+        reason: in words, of all but ok
+        report: what the command changed; None where nothing
+    """
+
+    version: str = VERSION
+    verdict: Name
+    token: Token
+    devices: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    highest: int | None = None
+    reason: str | None = None
+    report: Report | None = None
+
+
+class Listing(Model):
+    """An agent's devices and pools as they are now."""
+
+    version: str = VERSION
+    token: Token
+    devices: tuple[DeviceRecord, ...] = ()
+    pools: tuple[PoolRecord, ...] = ()
