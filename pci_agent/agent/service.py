@@ -255,7 +255,9 @@ class Agent:
         state, facts = self.ledger.state, self.ledger.facts
         if is_over(facts.disabled, wall):
             state, facts = replace(state, disabled=None), replace(facts, disabled=None)
-        self.ledger.change(lifted(self.ledger.tracked.values(), wall), state=state, facts=facts)
+        over = lifted(self.ledger.tracked.values(), wall)
+        if over or facts is not self.ledger.facts:
+            self.ledger.change(over, state=state, facts=facts)
 
     def next_expiry(self) -> float | None:
         """Tell in how many seconds the next claim ends; 0 where one is over, None where none ends."""
