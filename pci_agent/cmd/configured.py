@@ -27,6 +27,7 @@ class Configured:
         sysfs_root: where sysfs is
         proc_root: where proc is
         state_dir: where the agent's store is
+        libvirt_uri: where libvirt is asked; empty where it isn't
     """
 
     files: tuple[str, ...]
@@ -36,6 +37,7 @@ class Configured:
     sysfs_root: str
     proc_root: str
     state_dir: str
+    libvirt_uri: str
 
 
 def read(asked: argparse.Namespace, *, tolerant: bool = False) -> Configured:
@@ -68,6 +70,7 @@ def read(asked: argparse.Namespace, *, tolerant: bool = False) -> Configured:
         sysfs_root=asked.sysfs_root or _agents(conf, "sysfs_root"),
         proc_root=asked.proc_root or _agents(conf, "proc_root"),
         state_dir=asked.state_dir or _agents(conf, "state_dir"),
+        libvirt_uri=_agents(conf, "libvirt_uri") if asked.libvirt_uri is None else asked.libvirt_uri,
     )
 
 

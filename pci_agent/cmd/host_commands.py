@@ -162,8 +162,7 @@ def _parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser
     parser.add_argument(
         "--libvirt-uri",
         metavar="URI",
-        default="qemu:///system",
-        help='where to ask who holds what; "" asks nobody; default: %(default)s',
+        help='where to ask who holds what; "" asks nobody; default: as configured',
     )
     parser.add_argument("-f", "--format", choices=("text", "json"), default="text")
     return parser

@@ -35,7 +35,7 @@ def looked_at(asked: argparse.Namespace, configured: Configured) -> Iterator[Hos
         here = process.is_running_systems(root)
         kept = _kept(asked, configured.state_dir, unknown, here=here)
         use = _use(configured, root, scan, unknown, here=here)
-        reading = _reading(asked, scan, unknown) if here else None
+        reading = _reading(configured.libvirt_uri, scan, unknown) if here else None
         yield host(scan, kept, use, reading, unknown=unknown, files=configured.files)
 
 
@@ -94,12 +94,12 @@ def _use(configured: Configured, root: str, scan: Scan, unknown: list[str], *, h
     return hostuse.host_use(scan.devices, sysfs_root=root, proc_root=configured.proc_root, addresses=addresses)
 
 
-def _reading(asked: argparse.Namespace, scan: Scan, unknown: list[str]) -> libvirt.Reading | None:
-    if not asked.libvirt_uri:
+def _reading(uri: str, scan: Scan, unknown: list[str]) -> libvirt.Reading | None:
+    if not uri:
         unknown.append("which domains hold what: libvirt wasn't asked")
         return None
     try:
-        with libvirt.opened(asked.libvirt_uri) as connection:
+        with libvirt.opened(uri) as connection:
             return libvirt.read(connection, scan.devices)
     except LibvirtSilent as error:
         unknown.append(f"which domains hold what: {error}")

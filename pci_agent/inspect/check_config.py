@@ -116,6 +116,7 @@ class _Check:
         return sum(1 for entry in self._deciding.values() if entry is not None and not entry.exclude)
 
     def warnings(self) -> Iterator[Warned]:
+        """Give what may not be meant, entry by entry."""
         if not self._entries:
             cure = 'write one, such as {"vendor_id": "8086", "product_id": "1520"}'
             yield Warned(Kind.EMPTY, None, "the whitelist has no entry: nothing is offered", cure)

@@ -109,8 +109,3 @@ def _told_of_holder(item: TrackedDevice) -> str | None:
 
 def _said(disabled: Disabled, what: str) -> str:
     return f"{what}disabled by {disabled.actor}: {disabled.reason}"
-
-
-def shown(tracked: Iterable[TrackedDevice]) -> list[TrackedDevice]:
-    """Keep the devices that are reported."""
-    return [item for item in tracked if item.shown]
