@@ -160,20 +160,24 @@ def _load(host: Host, nova: Side, our: Side) -> None:
 
 
 def _run(nova: Side, our: Side) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Let the two take turns at each work, and see that they come to the same number."""
+    """
+    Let the two take turns at each work, and see that they come to the same number.
+
+    Runs of one work lie seconds apart, so that what disturbs the machine for a moment meets few of them.
+    """
     novas: dict[str, list[float]] = {}
     ours: dict[str, list[float]] = {}
-    for of_nova, of_ours in _WORKS:
-        numbers = set()
-        for turn in range(_RUNS):
-            for side, work, kept in ((nova, of_nova, novas), (our, of_ours, ours)):
-                spent = kept.setdefault(work, []) if work else []
-                if work and not (side is nova and turn >= _RUNS_OF_THE_SLOW and spent[0] > _SLOW_S):
-                    seconds, number = side.run(work)
-                    spent.append(seconds)
-                    numbers.add(number)
-        if len(numbers) != 1:
-            raise RuntimeError(f"{of_nova or of_ours}: the sides come to different numbers: {numbers}")
+    numbers: dict[str, set[int]] = {}
+    for turn, (of_nova, of_ours) in product(range(_RUNS), _WORKS):
+        for side, work, kept in ((nova, of_nova, novas), (our, of_ours, ours)):
+            spent = kept.setdefault(work, []) if work else []
+            if work and not (side is nova and turn >= _RUNS_OF_THE_SLOW and spent[0] > _SLOW_S):
+                seconds, number = side.run(work)
+                spent.append(seconds)
+                numbers.setdefault(f"{of_nova or of_ours}", set()).add(number)
+    for work, came in numbers.items():
+        if len(came) != 1:
+            raise RuntimeError(f"{work}: the sides come to different numbers: {came}")
     return novas, ours
 
 
