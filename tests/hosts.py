@@ -54,6 +54,7 @@ class Host:
             senses=Senses(
                 sysfs_root=str(self.sysfs),
                 host_use=self._host_use,
+                use_of=self._host_use,
                 reading=lambda _: self.reading or _NO_DOMAINS,
             ),
             clock=Clock(boottime=lambda: self.boottime, wall=lambda: self.wall),

@@ -6,13 +6,12 @@ session too that it was planned against. The answer carries the report of its ch
 show it before the agent's own report arrives.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pci_agent.agent.service import Agent
 from pci_agent.model import claims
 from pci_agent.model.claims import Claim, Outcome, Verdict
-from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.state import Disabled
 from pci_agent.wire.messages import Report, Token
 
@@ -57,7 +56,7 @@ class Commands:
         for _ in range(_MOST_TRIES):
             obstacle = self._ledger.state.obstacle
             outcome = claims.claim(
-                list(self._ledger.tracked.values()),
+                self._ledger.tracked,
                 asked,
                 self._ledger.tombstones,
                 self._ledger.now(),
@@ -82,7 +81,7 @@ class Commands:
             if not self._knows(agent_uuid):
                 return self._stranger()
             self._agent.expire()
-            return self._kept(lambda: claims.allocate(self._items(), request_id, attempt))
+            return self._kept(lambda: claims.allocate(self._ledger.tracked, request_id, attempt))
 
     def free(self, agent_uuid: str, request_id: str, attempt: int) -> Done:
         """End all attempts of a request up to this one."""
@@ -90,7 +89,7 @@ class Commands:
             if not self._knows(agent_uuid):
                 return self._stranger()
             self._ledger.bury(request_id, attempt)
-            return self._kept(lambda: claims.free(self._items(), request_id, attempt))
+            return self._kept(lambda: claims.free(self._ledger.tracked, request_id, attempt))
 
     def disable(self, agent_uuid: str, device_uuid: str | None, word: Disabled) -> Done:
         """Keep a device, or the whole host where None, from being given."""
@@ -121,13 +120,10 @@ class Commands:
                 changed = self._ledger.change((), state=state, facts=facts)
                 report = self._ledger.told_since(before) if changed else None
                 return Done(Outcome(Verdict.OK), self._ledger.token, report)
-            item = next((each for each in self._items() if each.uuid == device_uuid), None)
+            item = next((each for each in self._ledger.tracked.values() if each.uuid == device_uuid), None)
             if item is None:
                 return self._said(Outcome(Verdict.UNKNOWN, reason=f"no device here has the uuid {device_uuid}"))
             return self._kept(lambda: Outcome(Verdict.OK, (replace(item, disabled=word),)))
-
-    def _items(self) -> Sequence[TrackedDevice]:
-        return list(self._ledger.tracked.values())
 
     def _knows(self, agent_uuid: str) -> bool:
         return self._ledger.serving and agent_uuid == self._ledger.agent_uuid

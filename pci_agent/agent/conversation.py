@@ -85,18 +85,18 @@ class Conversation:
         self._speaker = speaker
         self._snapshot = snapshot
         self._acknowledged = acknowledged
-        self._recent: deque[State] = deque([snapshot.state], maxlen=_REMEMBERED)
+        self._recent: deque[Snapshot] = deque([snapshot], maxlen=_REMEMBERED)
         self._greeted = False
         self.accepted = False
         """True once the tracker has accepted this session, until it says that another speaks for the host."""
         self._full_over: tuple[Token | None] | None = None
         self._status_told = -1
-        self._sent: tuple[Report | Heartbeat, State] | None = None
+        self._sent: tuple[Report | Heartbeat, Snapshot] | None = None
 
     def committed(self, snapshot: Snapshot) -> None:
         """Take in the agent's newest state."""
         self._snapshot = snapshot
-        self._recent.append(snapshot.state)
+        self._recent.append(snapshot)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -120,7 +120,7 @@ class Conversation:
         """Give the message to send now; *status* travels along until it is acknowledged."""
         untold = None if self.knows(status) else status
         message = self._heartbeat(untold) if self.agreed or not self._greeted else self._report(untold)
-        self._sent = (message, self._snapshot.state)
+        self._sent = (message, self._snapshot)
         return message
 
     def _who(self, status: AgentStatus | None) -> dict[str, Any]:
@@ -138,15 +138,15 @@ class Conversation:
 
     def report_over(self, before: Snapshot) -> Report:
         """Give what changed since a state of ours, as the answer to a command carries it; it acknowledges nothing."""
-        now, hashes = self._snapshot, before.state.hashes
+        now, then = self._snapshot.records, before.records
         return Report(
             **self._who(None),
             over=before.token,
-            token=now.token,
+            token=self._snapshot.token,
             full=False,
-            devices=tuple(record for uuid, record in now.records.items() if hashes.get(uuid) != record.hash),
-            removed=tuple(uuid for uuid in hashes if uuid not in now.records),
-            pools=now.pools,
+            devices=tuple(record for uuid, record in now.items() if then.get(uuid) is not record),
+            removed=tuple(then.keys() - now.keys()),
+            pools=self._snapshot.pools,
         )
 
     def _report(self, status: AgentStatus | None) -> Report:
@@ -167,9 +167,9 @@ class Conversation:
         """Take in the answer to the last message."""
         if self._sent is None:
             return Heard()
-        (message, state), self._sent = self._sent, None
+        (message, snapshot), self._sent = self._sent, None
         if answer.verdict is Verdict.OK:
-            return self._agreed_on(message, state, answer)
+            return self._agreed_on(message, snapshot, answer)
         if answer.verdict is Verdict.HOLDS:
             self._greeted = True
             self._status_told = -1
@@ -181,14 +181,14 @@ class Conversation:
             self._full_over = (message.over,)
         return Heard(trouble=f"the tracker answered {answer.verdict}: {answer.reason}")
 
-    def _agreed_on(self, message: Report | Heartbeat, state: State, answer: Answer) -> Heard:
+    def _agreed_on(self, message: Report | Heartbeat, snapshot: Snapshot, answer: Answer) -> Heard:
         self._greeted = self.accepted = True
         if message.status is not None:
             self._status_told = message.status.counter
         if isinstance(message, Report) and answer.token == message.token:
             self._full_over = None
-            self._acknowledged = state
-            return Heard(acknowledged=state)
+            self._acknowledged = snapshot.state
+            return Heard(acknowledged=self._acknowledged)
         return Heard()
 
     def _holds(self, message: Report | Heartbeat, token: Token | None) -> Heard:
@@ -209,8 +209,9 @@ class Conversation:
         )
 
     def _remembered(self, token: Token) -> State | None:
-        states = [*self._recent] if self._acknowledged is None else [*self._recent, self._acknowledged]
-        return next((state for state in states if state.token == token), None)
+        recent = next((each.state for each in self._recent if each.token == token), None)
+        acknowledged = self._acknowledged
+        return acknowledged if recent is None and acknowledged and acknowledged.token == token else recent
 
     def _was_ours(self, token: Token) -> bool:
         if token.session == self._speaker.session:

@@ -16,10 +16,11 @@ from pci_agent.agent.conversation import Conversation, Snapshot, Speaker, State
 from pci_agent.agent.records import pool_records, record_of
 from pci_agent.agent.store import HostFacts, Store
 from pci_agent.model.claims import Now
-from pci_agent.model.inventory import TrackedDevice, apply
+from pci_agent.model.families import Families
+from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.standing import HostState, settle
 from pci_agent.model.stats import pools
-from pci_agent.wire.messages import AgentStatus, Answer, DeviceRecord, Heartbeat, Report, Token, digest
+from pci_agent.wire.messages import AgentStatus, Answer, DeviceRecord, Heartbeat, Report, Token, digest, digest_after
 
 LOG = logging.getLogger(__name__)
 
@@ -63,10 +64,12 @@ class Ledger:
             self._changed = changed
             self.facts = self._store.host_facts()
             self.state = replace(self.state, disabled=self.facts.disabled)
-            self._tracked: Mapping[str, TrackedDevice] = self._store.tracked()
+            tracked = list(self._store.tracked().values())
             if self.facts.boot_id != self._store.boot_id:  # no domain outlives a boot
-                self._tracked = {name: replace(item, domain=None) for name, item in self._tracked.items()}
-            self._records = {item.uuid: record_of(item) for item in self._tracked.values() if item.shown}
+                tracked = [replace(item, domain=None) for item in tracked]
+            self._tracked = Families.of(tracked)
+            shown = (record_of(item) for item in self._tracked.values() if item.shown)
+            self._records: Mapping[str, DeviceRecord] = {record.uuid: record for record in shown}
             self._acknowledged = self._store.acknowledged()
             self._begin()
 
@@ -79,7 +82,7 @@ class Ledger:
         self._conversation = Conversation(speaker, self._snapshot(), self._acknowledged)
 
     def _snapshot(self) -> Snapshot:
-        return Snapshot(self.token, self._records, pool_records(pools(self._tracked.values())))
+        return Snapshot(self.token, self._records, pool_records(pools(self._tracked)))
 
     # Facts
 
@@ -89,8 +92,8 @@ class Ledger:
         return self._store.agent_uuid
 
     @property
-    def tracked(self) -> Mapping[str, TrackedDevice]:
-        """Every device, shown or not, by identity."""
+    def tracked(self) -> Families:
+        """Every device, shown or not, by identity and in families."""
         return self._tracked
 
     def now(self) -> Now:
@@ -109,10 +112,9 @@ class Ledger:
         with self.lock:
             state = self.state if state is None else state
             facts = self.facts if facts is None else facts
-            merged = apply(self._tracked, items)
-            merged = {**merged, **settle(merged, state)}
-            changed = [item for name, item in merged.items() if item is not self._tracked.get(name)]
-            changed = [item for item in changed if item != self._tracked.get(item.identity)]
+            merged = self._tracked.after(items)
+            merged = merged.after(settle(merged, state, merged.touched(self._tracked) if state == self.state else None))
+            changed = list(merged.differing(self._tracked))
             if not changed and facts == self.facts:
                 self.state = state
                 return False
@@ -121,17 +123,18 @@ class Ledger:
             self._changed()
             return True
 
-    def _keep(self, merged: Mapping[str, TrackedDevice], changed: list[TrackedDevice], facts: HostFacts) -> None:
-        records = dict(self._records)
-        for item in changed:
-            if item.shown:
-                records[item.uuid] = record_of(item)
-            else:
-                records.pop(item.uuid, None)
+    def _keep(self, merged: Families, changed: list[TrackedDevice], facts: HostFacts) -> None:
+        gone = {item.uuid for item in changed} & self._records.keys()
+        come = [record_of(item) for item in changed if item.shown]
+        records = {**self._records, **{record.uuid: record for record in come}}
+        for uuid in gone.difference(record.uuid for record in come):
+            del records[uuid]
         token = Token(
             session=self.token.session,
             generation=self.token.generation + 1,
-            digest=digest(record.hash for record in records.values()),
+            digest=digest_after(
+                self.token.digest, (self._records[uuid].hash for uuid in gone), (record.hash for record in come)
+            ),
         )
         self._store.commit(changed, token, None if facts == self.facts else facts)
         self._tracked, self._records, self.token = merged, records, token

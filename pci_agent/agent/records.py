@@ -1,6 +1,7 @@
 """How a tracked device reads to the tracker: every field as text or number, sealed with a hash."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pci_agent.model.device import Device
 from pci_agent.model.inventory import TrackedDevice
@@ -40,19 +41,21 @@ def _owner(owner: Owner | None) -> dict[str, object]:
 
 def pool_records(pools: Iterable[Pool]) -> tuple[PoolRecord, ...]:
     """Write down the pools of a host."""
-    return tuple(
-        PoolRecord(
-            vendor_id=pool.vendor_id,
-            product_id=pool.product_id,
-            numa_node=pool.numa_node,
-            dev_type=pool.dev_type,
-            parent_addr=None if pool.parent_addr is None else str(pool.parent_addr),
-            tags=dict(pool.tags),
-            free=pool.free,
-            used=pool.used,
-            total=pool.total,
-        )
-        for pool in pools
+    return tuple(_pool_record(pool) for pool in pools)
+
+
+@lru_cache(maxsize=4096)  # a change touches one or two of a host's pools
+def _pool_record(pool: Pool) -> PoolRecord:
+    return PoolRecord(
+        vendor_id=pool.vendor_id,
+        product_id=pool.product_id,
+        numa_node=pool.numa_node,
+        dev_type=pool.dev_type,
+        parent_addr=None if pool.parent_addr is None else str(pool.parent_addr),
+        tags=dict(pool.tags),
+        free=pool.free,
+        used=pool.used,
+        total=pool.total,
     )
 
 

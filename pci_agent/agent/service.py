@@ -14,7 +14,7 @@ from uuid import uuid4
 from pci_agent import __version__
 from pci_agent.agent.ledger import Clock, Ledger
 from pci_agent.agent.store import HostFacts, Store
-from pci_agent.discovery import sysfs
+from pci_agent.discovery import glance, sysfs
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.libvirt import Reading
 from pci_agent.discovery.sysfs import Scan
@@ -63,12 +63,14 @@ class Senses:
     Attributes:
         sysfs_root: where sysfs is mounted
         host_use: tells what the host itself uses
+        use_of: tells what the host uses single functions for, asked of them alone
         reading: tells libvirt's newest word on domains, None before its first; None where libvirt isn't asked at all
         refresh: has libvirt asked anew; False where it doesn't answer in time
     """
 
     sysfs_root: str = "/sys"
     host_use: Callable[[Sequence[Device]], HostUse] = lambda _: HostUse({}, ())
+    use_of: Callable[[Sequence[Device]], HostUse] = lambda _: HostUse({}, ())
     reading: Callable[[Sequence[Device]], Reading | None] | None = None
     refresh: Callable[[], bool] = lambda: True
 
@@ -241,7 +243,7 @@ class Agent:
 
     def _expire(self) -> bool:
         """End the claims whose time is over; their later allocate finds nothing, and their late repeats a tombstone."""
-        over = expired(self.ledger.tracked.values(), self.ledger.now())
+        over = expired(self.ledger.tracked.owned(), self.ledger.now())
         self._lift_what_is_over()
         for item in over:
             before = self.ledger.tracked[item.identity].owner
@@ -255,14 +257,14 @@ class Agent:
         state, facts = self.ledger.state, self.ledger.facts
         if is_over(facts.disabled, wall):
             state, facts = replace(state, disabled=None), replace(facts, disabled=None)
-        over = lifted(self.ledger.tracked.values(), wall)
+        over = lifted(self.ledger.tracked.disabled(), wall)
         if over or facts is not self.ledger.facts:
             self.ledger.change(over, state=state, facts=facts)
 
     def next_expiry(self) -> float | None:
         """Tell in how many seconds the next claim ends; 0 where one is over, None where none ends."""
         with self.ledger.lock:
-            ends = next_expiry(self.ledger.tracked.values())
+            ends = next_expiry(self.ledger.tracked.owned())
             return None if ends is None else max(0.0, ends - self.ledger.clock.boottime())
 
     def expire(self) -> None:
@@ -307,12 +309,25 @@ class Agent:
         """
         if not self._senses.refresh():
             LOG.warning("libvirt doesn't answer: what it said last has to do")
+        if self._is_as_seen(given):
+            return None
         self.look()
         for item in given:
             now = self.ledger.tracked[item.identity]
             if now.device != item.device or not now.offered or now.owner is not None or now.host_use:
                 return f"{item.device.address} has changed just now"
         return None
+
+    def _is_as_seen(self, given: Sequence[TrackedDevice]) -> bool:
+        """Tell by a glance whether a look would find nothing new about devices that are there."""
+        seen = self._memory.seen
+        if seen is None or self._read(seen.scan) is not seen.reading:
+            return False
+        devices = [item.device for item in given]
+        if not all(glance.is_as_seen(device, self._senses.sysfs_root) for device in devices):
+            return False
+        use, known = self._senses.use_of(devices), seen.use.reasons
+        return not use.problems and all(use.reasons.get(each.address) == known.get(each.address) for each in devices)
 
     # Configuration
 

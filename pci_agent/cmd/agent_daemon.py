@@ -129,8 +129,9 @@ def senses(conf: cfg.ConfigOpts, libvirtd: Libvirtd | None) -> Senses:
     """Give what the agent sees the host with."""
     root = conf.agent.sysfs_root
     use = uses(root, conf.agent.proc_root)
+    use_of = uses(root, conf.agent.proc_root, alone=True)
     if libvirtd is None:
-        return Senses(sysfs_root=root, host_use=use)
+        return Senses(sysfs_root=root, host_use=use, use_of=use_of)
     word = libvirtd
     last: list[tuple[object, object, libvirt.Reading]] = []
 
@@ -143,7 +144,11 @@ def senses(conf: cfg.ConfigOpts, libvirtd: Libvirtd | None) -> Senses:
         return last[0][2]
 
     return Senses(
-        sysfs_root=root, host_use=use, reading=reading, refresh=lambda: word.refresh(_LIBVIRT_ANSWERS_WITHIN_S)
+        sysfs_root=root,
+        host_use=use,
+        use_of=use_of,
+        reading=reading,
+        refresh=lambda: word.refresh(_LIBVIRT_ANSWERS_WITHIN_S),
     )
 
 
@@ -155,9 +160,9 @@ def _are_same(before: object, now: Sequence[Device]) -> bool:
     )
 
 
-def uses(sysfs_root: str, proc_root: str) -> Callable[[Sequence[Device]], HostUse]:
+def uses(sysfs_root: str, proc_root: str, *, alone: bool = False) -> Callable[[Sequence[Device]], HostUse]:
     """
-    Give what tells the host's own use of its devices.
+    Give what tells the host's own use of its devices; *alone*: of those that it is asked about, and no more.
 
     The running system's addresses and /proc say nothing of another machine's tree; that is a problem then.
     """
@@ -168,7 +173,7 @@ def uses(sysfs_root: str, proc_root: str) -> Callable[[Sequence[Device]], HostUs
     if not here:
         LOG.warning("%s isn't the running system's sysfs: addresses are not seen as use", sysfs_root)
     addresses: Addresses = net_addresses if here else dict
-    return partial(hostuse.host_use, sysfs_root=sysfs_root, proc_root=proc_root, addresses=addresses)
+    return partial(hostuse.host_use, sysfs_root=sysfs_root, proc_root=proc_root, addresses=addresses, alone=alone)
 
 
 def watch(conf: cfg.ConfigOpts, parts: Started, *, configured: Callable[[], Whitelist]) -> None:

@@ -15,9 +15,9 @@ _MOST_SHOWN = 60
 
 
 @contextmanager
-def opened(path: str) -> Iterator[int]:
-    """Open a directory, to read below it by descriptor."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def opened(path: str, directory: int | None = None) -> Iterator[int]:
+    """Open a directory, to read below it by descriptor; *path* is relative to *directory*, if that is given."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
         yield descriptor
     finally:

@@ -8,7 +8,8 @@ have gaps, which stay gaps here: ``net/route`` has the main table alone and of a
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import psutil
 
@@ -40,9 +41,11 @@ class Network:
         self._enslaved: dict[str, str] = {}
         self._lowers: dict[str, set[str]] = {}
 
-    def look(self, addresses: Addresses) -> None:
-        """Say of each function what its netdevs are used for."""
-        self._netdevs()
+    def look(self, addresses: Addresses, only: Container[PciAddress] | None = None) -> None:
+        """Say of each function, or of these only, what its netdevs are used for."""
+        self._netdevs(only)
+        if only is not None and not self._functions:
+            return
         for name in sorted(self._default_routes()):
             for netdev, function in self._hardware(name):
                 self._found.use(function, f"the default route goes through {netdev}")
@@ -68,10 +71,11 @@ class Network:
         routes = set(rows(self._found, self._proc_root, "net/route", _ipv4_default))
         return routes | set(rows(self._found, self._proc_root, "net/ipv6_route", _ipv6_default, optional=True))
 
-    def _netdevs(self) -> None:
+    def _netdevs(self, only: Container[PciAddress] | None) -> None:
         try:
             with opened(self._root) as directory:
-                for name in sorted(os.listdir(directory)):
+                names = os.listdir(directory)
+                for name in sorted(names if only is None else _upwards(directory, names, only)):
                     self._netdev(directory, name)
         except OSError as error:
             self._found.note(f"sys/class/net: {said(error)}")
@@ -116,6 +120,26 @@ class Network:
             return
         lowers = {each.removeprefix("lower_") for each in listed if each.startswith("lower_")}
         self._lowers.setdefault(name, set()).update(lowers)
+
+
+def _upwards(directory: int, names: Iterable[str], functions: Container[PciAddress]) -> set[str]:
+    """Give the netdevs of some functions and all that stand on them, by the kernel's ``upper_`` links."""
+    found: set[str] = set()
+    waiting = [name for name in names if _function_of(directory, name) in functions]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            with suppress(FileNotFoundError), opened(name, directory) as netdev:
+                waiting += [each.removeprefix("upper_") for each in os.listdir(netdev) if each.startswith("upper_")]
+    return found
+
+
+def _function_of(directory: int, name: str) -> PciAddress | None:
+    try:
+        return function_at(os.readlink(name, dir_fd=directory))
+    except OSError:
+        return None
 
 
 def _ipv4_default(line: bytes) -> str | None:

@@ -21,6 +21,7 @@ from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
 
 _DISPLAY = "03"
+_NO_DISK_BELOW = ("02", "03", "0b", "12")  # networks, displays, processors, accelerators: linux/pci_ids.h
 
 
 Reasons = Mapping[PciAddress, tuple[str, ...]]
@@ -70,6 +71,7 @@ def host_use(
     sysfs_root: str = "/sys",
     proc_root: str = "/proc",
     addresses: Addresses = net_addresses,
+    alone: bool = False,
 ) -> HostUse:
     """
     Look which of these functions the host is using.
@@ -79,11 +81,13 @@ def host_use(
         sysfs_root: where sysfs is mounted; any directory of the same shape serves
         proc_root: likewise
         addresses: gives the IP addresses by name of netdev; ``dict`` where the tree isn't the running system's
+        alone: whether to read only what may speak of these functions; what is said of them is the same
     """
     known = {device.address: device for device in devices}
     network, disks, displays = Findings(), Findings(), Findings()
-    Network(network, sysfs_root, proc_root).look(addresses)
-    Storage(disks, sysfs_root, proc_root).look()
+    Network(network, sysfs_root, proc_root).look(addresses, known if alone else None)
+    if not alone or any(not device.class_code.startswith(_NO_DISK_BELOW) for device in known.values()):
+        Storage(disks, sysfs_root, proc_root).look()
     _displays(displays, sysfs_root, known.values())
     found = (network, disks, displays)
     sources = tuple(Source(each.reasons(known), each.whole) for each in found)

@@ -75,7 +75,7 @@ def explain(device: Device, whitelist: Whitelist, host: Host) -> Explanation:
         owner = None if kept is None else kept.owner
         blocking = () if offering.allow_host_use else use
         seen = TrackedDevice(uuid="", identity="", device=device, tags=offering.tags, host_use=blocking, owner=owner)
-        then = settle({"": seen}, HostState()).get("", seen)
+        then = next(iter(settle([seen], HostState())), seen)
         status, reason = str(then.status), then.status_reason
     return Explanation(
         device=device,

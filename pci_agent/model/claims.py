@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from pci_agent.model.families import Families
 from pci_agent.model.fit import ANYWHERE, Assignment, GuestNuma, Shortage, Undecided, fit
 from pci_agent.model.inventory import TrackedDevice, moved
 from pci_agent.model.relatives import Hold
@@ -112,9 +113,7 @@ class Now:
     boot_id: str
 
 
-def claim(
-    items: Sequence[TrackedDevice], asked: Claim, tombstones: Tombstones, now: Now, elsewhere: Iterable[Hold] = ()
-) -> Outcome:
+def claim(items: Families, asked: Claim, tombstones: Tombstones, now: Now, elsewhere: Iterable[Hold] = ()) -> Outcome:
     """
     Decide about a claim.
 
@@ -201,7 +200,7 @@ def _renewed(live: Iterable[TrackedDevice], wanted: Wanted, now: Now) -> list[Tr
     return renewed
 
 
-def allocate(items: Sequence[TrackedDevice], request_id: str, attempt: int) -> Outcome:
+def allocate(items: Families, request_id: str, attempt: int) -> Outcome:
     """Decide about an allocation: of exactly that attempt; once more is no error."""
     live = _live(items, request_id)
     owner = live[0].owner if live else None
@@ -220,7 +219,7 @@ def allocate(items: Sequence[TrackedDevice], request_id: str, attempt: int) -> O
     return Outcome(Verdict.OK, changed, {request_id: tuple(sorted(item.uuid for item in live))})
 
 
-def free(items: Sequence[TrackedDevice], request_id: str, attempt: int) -> Outcome:
+def free(items: Families, request_id: str, attempt: int) -> Outcome:
     """
     Decide about a free: of all attempts up to this one, whatever their status; of nothing is no error.
 
@@ -264,10 +263,10 @@ def next_expiry(items: Iterable[TrackedDevice]) -> float | None:
     return min(ends, default=None)
 
 
-def _live(items: Iterable[TrackedDevice], request_id: str) -> tuple[TrackedDevice, ...]:
+def _live(items: Families, request_id: str) -> tuple[TrackedDevice, ...]:
     """Give the devices of a request; those that are freed already, and only wait for a domain, are none of it."""
     return tuple(
         item
-        for item in items
+        for item in items.owned()
         if item.owner is not None and item.owner.request_id == request_id and not item.owner.releasing
     )

@@ -12,11 +12,14 @@ Finds devices for a set of requests, or says what stands in the way of each: the
   too many steps, is undecided instead.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType
 from pci_agent.model.exclusion import Alike, Budget, Choice, TooManyBranches, possible, serve
+from pci_agent.model.families import Families, Family, groups
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.relatives import Held, Hold, holds
 from pci_agent.model.request import NumaPolicy, PciRequest
@@ -113,7 +116,7 @@ ANYWHERE = GuestNuma()
 
 
 def fit(
-    devices: Iterable[TrackedDevice],
+    devices: Families | Iterable[TrackedDevice],
     requests: Sequence[PciRequest],
     numa: GuestNuma = ANYWHERE,
     *,
@@ -133,8 +136,8 @@ def fit(
     asked = sum(request.count for request in requests)
     if asked > MOST_DEVICES:
         return Undecided(f"the set asks for {asked} devices, up to {MOST_DEVICES} are decided")
-    items = sorted(devices, key=lambda item: item.device.address)
-    market = _Market(items, requests, numa, _Open(items, guest, elsewhere))
+    inventory = Families.of(devices)
+    market = _Market(inventory, requests, numa, _Open(inventory, guest, elsewhere))
     try:
         served = market.serve(range(len(requests)), Budget())
     except TooManyBranches:
@@ -207,51 +210,53 @@ class _Kind:
     seen: int = 0
     free: int = 0
 
+    @property
+    def serves(self) -> bool:
+        """True where one of them is of use to some request."""
+        return any(cost is not None for cost in self.costs)
+
 
 class _Market:
     """Devices by kind, and who could take which."""
 
-    def __init__(
-        self, items: list[TrackedDevice], requests: Sequence[PciRequest], numa: GuestNuma, free: "_Open"
-    ) -> None:
+    def __init__(self, inventory: Families, requests: Sequence[PciRequest], numa: GuestNuma, open_to: "_Open") -> None:
         self._requests = requests
         self._numa = numa
-        self._items = {item.device.address: item for item in items if item.offered}
-        self._kinds: dict[Hashable, _Kind] = {}
+        self._items: dict[PciAddress, TrackedDevice] = {}
+        self._kinds: dict[_Alike, _Kind] = {}
         self._choices: list[Choice] = []
         self._costs: dict[Alike, tuple[int | None, ...]] = {}
-        self._sort(free)
+        self._sort(inventory, open_to)
 
-    def _sort(self, open_to: "_Open") -> None:
+    def _sort(self, inventory: Families, open_to: "_Open") -> None:
         """Count every device, and offer those that are free and serve somebody."""
         free = []
-        for item in self._items.values():
-            kind = self._kind(item)
-            kind.seen += 1
-            if open_to.has(item):
-                kind.free += 1
-                free.append((item.device, kind))
-        whole = {device.address for device, _ in free if device.dev_type is DevType.PF}
-        for device, kind in free:
-            if any(cost is not None for cost in kind.costs):
-                self._offer(device, kind, breaks=device.parent_addr in whole)
+        for key, family in inventory.families.items():
+            for alike, items in family.told(_offered).items():
+                self._kind(alike, items[0]).seen += len(items)
+            given = open_to.of(key, family)
+            for alike, items in given.items():
+                self._kinds[alike].free += len(items)
+            free.append(given)
+        most = self._most_of_a_family(given.keys() for given in free)
+        for given in free:
+            whole = any(items[0].device.dev_type is DevType.PF for items in given.values())
+            for alike, items in given.items():
+                if self._kinds[alike].serves:
+                    self._offer(items[:most], self._kinds[alike], whole=whole)
 
-    def _kind(self, item: TrackedDevice) -> _Kind:
-        device = item.device
-        # Devices of one whitelist entry share its tags, so that their identity tells most of them alike.
-        key = (
-            device.vendor_id,
-            device.product_id,
-            device.dev_type,
-            device.numa_node,
-            device.class_code,
-            id(item.tags),
-        )
-        known = self._kinds.get(key)
+    def _kind(self, alike: "_Alike", item: TrackedDevice) -> _Kind:
+        known = self._kinds.get(alike)
         if known is None:
-            judged = [self._judge(request, device, item.tags) for request in self._requests]
-            known = self._kinds[key] = _Kind(tuple(each[0] for each in judged), tuple(each[1] for each in judged))
+            judged = [self._judge(request, item.device, item.tags) for request in self._requests]
+            known = self._kinds[alike] = _Kind(tuple(each[0] for each in judged), tuple(each[1] for each in judged))
         return known
+
+    def _most_of_a_family(self, free: Iterable[Iterable["_Alike"]]) -> int | None:
+        """Tell how many like VFs of one PF need be offered; all where a PF might be given whole with them in it."""
+        if any(alike.dev_type is DevType.PF and self._kinds[alike].serves for each in free for alike in each):
+            return None
+        return sum(request.count for request in self._requests)
 
     def _judge(self, request: PciRequest, device: Device, tags: Tags) -> tuple[int, int | None]:
         """Tell how many filters a device passes, and what it costs where it passes all."""
@@ -265,12 +270,15 @@ class _Market:
         asked = {name for spec in request.specs for name in spec.tags}
         return _ALL_BUT_FREE, rank * _FAR + len(set(tags) - asked) * _SPECIAL
 
-    def _offer(self, device: Device, kind: _Kind, *, breaks: bool) -> None:
-        name = (kind.costs, breaks)
-        if name not in self._costs:
-            self._costs[name] = tuple(None if cost is None else cost + breaks for cost in kind.costs)
-        is_pf = device.dev_type is DevType.PF
-        self._choices.append(Choice(device.address, name, device.address if is_pf else device.parent_addr, is_pf))
+    def _offer(self, items: Iterable[TrackedDevice], kind: _Kind, *, whole: bool) -> None:
+        for item in items:
+            device = item.device
+            is_pf = device.dev_type is DevType.PF
+            name = (kind.costs, whole and not is_pf)
+            if name not in self._costs:
+                self._costs[name] = tuple(None if cost is None else cost + name[1] for cost in kind.costs)
+            self._items[device.address] = item
+            self._choices.append(Choice(device.address, name, device.address if is_pf else device.parent_addr, is_pf))
 
     def can_serve(self, places: Sequence[int], budget: Budget) -> bool:
         """Tell whether there are devices for the requests at *places* together."""
@@ -315,14 +323,68 @@ class _Market:
         return (*passed, sum(kind.free for kind in kinds if kind.passed[place] == _ALL_BUT_FREE))
 
 
+class _Alike(NamedTuple):
+    """What requests can ask of a device: those that agree in it are alike to all requests."""
+
+    vendor_id: str
+    product_id: str
+    dev_type: DevType
+    numa_node: int | None
+    class_code: str
+    tags: tuple[tuple[str, str | None], ...]
+
+
+_Sorted = Mapping[_Alike, tuple[TrackedDevice, ...]]
+
+
+def _sorted(items: Iterable[TrackedDevice]) -> _Sorted:
+    """Put like to like, in order of address."""
+    by_kind: dict[_Alike, list[TrackedDevice]] = {}
+    for item in items:
+        device = item.device
+        ids = (device.vendor_id, device.product_id, device.dev_type, device.numa_node, device.class_code)
+        by_kind.setdefault(_Alike(*ids, tuple(sorted(item.tags.items()))), []).append(item)
+    return {alike: tuple(each) for alike, each in by_kind.items()}
+
+
+def _offered(family: Family) -> _Sorted:
+    return _sorted(item for item in family.items if item.offered)
+
+
+def _free(family: Family) -> _Sorted:
+    """Sort what can be given, as far as this family can tell."""
+    return _sorted(_open(family, Held(holds(family.items)), None))
+
+
+def _open(family: Family, held: Held, guest: str | None) -> Iterator[TrackedDevice]:
+    for item in family.items:
+        if own_obstacle(item) is None and (not held or held.obstacle(item.device, guest=guest) is None):
+            yield item
+
+
+def _share_a_group(family: Family) -> bool:
+    """True where two of a family are in one IOMMU group, so that it matters which guest asks."""
+    members = [item.device.iommu_group for item in family.items if item.device.iommu_group is not None]
+    return len(family.told(groups)) < len(members)
+
+
 class _Open:
     """Which devices can be given to one guest: by facts, since a status is the same for all guests."""
 
-    def __init__(self, items: Iterable[TrackedDevice], guest: str | None, elsewhere: Iterable[Hold]) -> None:
+    def __init__(self, inventory: Families, guest: str | None, elsewhere: Iterable[Hold]) -> None:
+        self._inventory = inventory
         self._guest = guest
-        self._held = Held(holds(items, elsewhere))
+        self._elsewhere = tuple(elsewhere)
 
-    def has(self, item: TrackedDevice) -> bool:
-        if own_obstacle(item) is not None:
-            return False
-        return not self._held or self._held.obstacle(item.device, guest=self._guest) is None
+    def of(self, key: PciAddress, family: Family) -> _Sorted:
+        """Sort those of a family's devices that can be given."""
+        beside = list(self._inventory.beside(key))
+        elsewhere = [hold for hold in self._elsewhere if _concerns(hold.device, key, family)]
+        if not beside and not elsewhere and not family.told(_share_a_group):
+            return family.told(_free)
+        near = (item for each in (family, *beside) for item in each.items)
+        return _sorted(_open(family, Held(holds(near, elsewhere)), self._guest))
+
+
+def _concerns(device: Device, key: PciAddress, family: Family) -> bool:
+    return key in (device.address, device.parent_addr) or device.iommu_group in family.told(groups)

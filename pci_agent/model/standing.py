@@ -6,9 +6,11 @@ that is held, a member of its IOMMU group that another guest holds, an operator'
 host back. A device that somebody holds keeps its status though it left, with the reason.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from pci_agent.model.address import PciAddress
+from pci_agent.model.families import Families
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.relatives import Held, Hold, holds
 from pci_agent.model.state import Disabled, Status
@@ -37,14 +39,29 @@ class HostState:
         return None if self.disabled is None else _said(self.disabled, "the host is ")
 
 
-def settle(tracked: Mapping[str, TrackedDevice], host: HostState) -> dict[str, TrackedDevice]:
-    """Derive status and reason of each device; gives those whose status or reason changes by it."""
-    held = Held(holds(tracked.values(), host.elsewhere))
-    changed = {}
-    for identity, item in tracked.items():
-        status, reason = _standing(item, held, host)
-        if status is not item.status or reason != item.status_reason:
-            changed[identity] = replace(item, status=status, status_reason=reason)
+def settle(
+    tracked: Families | Iterable[TrackedDevice], host: HostState, keys: Iterable[PciAddress] | None = None
+) -> list[TrackedDevice]:
+    """
+    Derive status and reason of each device.
+
+    Args:
+        tracked: the inventory
+        host: what concerns all of it
+        keys: the families of which a fact has changed, and those that share an IOMMU group with one; None for all
+
+    Returns:
+        The devices whose status or reason changes by it.
+    """
+    inventory = Families.of(tracked)
+    changed = []
+    for key in inventory.families if keys is None else keys:
+        near = [inventory.families[key], *inventory.beside(key)]
+        held = Held(holds((item for family in near for item in family.items), host.elsewhere))
+        for item in near[0].items:
+            status, reason = _standing(item, held, host)
+            if status is not item.status or reason != item.status_reason:
+                changed.append(replace(item, status=status, status_reason=reason))
     return changed
 
 

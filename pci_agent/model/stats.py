@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType
+from pci_agent.model.families import Families, Family
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.state import Status
 from pci_agent.model.vocabulary import PHYSICAL_NETWORK, PLACEMENT_TAGS, REMOTE_MANAGED, Tags
@@ -43,7 +44,7 @@ class Pool:
     total: int
 
 
-def pools(inventory: Iterable[TrackedDevice]) -> list[Pool]:
+def pools(inventory: Families | Iterable[TrackedDevice]) -> list[Pool]:
     """
     Count the present devices by kind.
 
@@ -51,14 +52,10 @@ def pools(inventory: Iterable[TrackedDevice]) -> list[Pool]:
         The pools in order of vendor_id, product_id, dev_type, PF, node and tags: the same inventory gives
         the same list. A pool with no free device is one too, as long as its devices are present.
     """
-    tags = _PoolTags()
-    counts: dict[_Kind, list[int]] = {}
-    for item in inventory:
-        if item.shown:
-            count = counts.setdefault(_kind(item.device, tags.of(item.tags)), [0, 0, 0])
-            count[0] += item.status is Status.AVAILABLE
-            count[1] += item.owner is not None
-            count[2] += 1
+    if isinstance(inventory, Families):
+        counts = _summed(family.told(_counted) for family in inventory.families.values())
+    else:
+        counts = _counts(inventory)
     return [
         Pool(
             vendor_id=kind[0],
@@ -163,6 +160,32 @@ def _nova_keys(device: Device, tags: Tags, names: Mapping[PciAddress, str]) -> d
 
 
 _Kind = tuple[str, str, DevType, PciAddress | None, int | None, _Tags]
+_Counts = Mapping[_Kind, list[int]]
+"""How many are free, used, and there at all, of each kind."""
+
+
+def _counts(items: Iterable[TrackedDevice]) -> _Counts:
+    tags = _PoolTags()
+    counts: dict[_Kind, list[int]] = {}
+    for item in items:
+        if item.shown:
+            count = counts.setdefault(_kind(item.device, tags.of(item.tags)), [0, 0, 0])
+            count[0] += item.status is Status.AVAILABLE
+            count[1] += item.owner is not None
+            count[2] += 1
+    return counts
+
+
+def _counted(family: Family) -> _Counts:
+    return _counts(family.items)
+
+
+def _summed(parts: Iterable[_Counts]) -> _Counts:
+    total: dict[_Kind, list[int]] = {}
+    for part in parts:
+        for kind, count in part.items():
+            total[kind] = [one + more for one, more in zip(total[kind], count, strict=True)] if kind in total else count
+    return total
 
 
 class _PoolTags:

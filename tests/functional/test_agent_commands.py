@@ -117,6 +117,31 @@ def test_a_claim_is_all_or_nothing_and_says_what_was_in_the_way(called: Called) 
     assert {status for status, _ in called.rows().values()} == {"available"}
 
 
+def test_a_claim_reads_the_function_that_it_gives_once_more_and_no_other(called: Called) -> None:
+    uevent = called.host.sysfs.place(VF1) / "uevent"
+    uevent.write_text(uevent.read_text().replace("igbvf", "vfio-pci"))
+    (given,) = called.claim().devices[REQUEST]
+    drivers = {item.uuid: item.device.driver for item in called.host.agent.ledger.tracked.values()}
+    assert sorted(driver for uuid, driver in drivers.items() if uuid != given and driver) == ["igbvf"]
+    called.host.agent.look()
+    drivers = {item.uuid: item.device.driver for item in called.host.agent.ledger.tracked.values()}
+    assert sorted(driver for uuid, driver in drivers.items() if uuid != given and driver) == ["vfio-pci"]
+
+
+def test_a_function_that_has_left_since_the_last_look_is_not_given(called: Called) -> None:
+    called.host.sysfs.set_numvfs(PF, [])
+    assert called.claim().verdict == "no_fit"
+    assert called.rows() == {PF: ("available", None)}
+
+
+def test_a_function_that_the_host_has_taken_since_the_last_look_is_not_given(called: Called) -> None:
+    called.host.uses = {VF0: "it carries the default route"}
+    (given,) = called.claim().devices[REQUEST]
+    assert called.rows()[VF1] == ("claimed", INSTANCE)
+    assert called.rows()[VF0] == ("unavailable", None)
+    assert given == next(row["uuid"] for row in called.tracker.devices() if row["address"] == VF1)
+
+
 def test_commands_for_another_agent_or_session_are_refused(called: Called) -> None:
     stranger = AttemptCommand(agent_uuid=str(uuid4()), request_id=REQUEST, attempt=1)
     assert called.call("free", stranger).verdict == "stranger"

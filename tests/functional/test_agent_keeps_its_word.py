@@ -101,6 +101,7 @@ class Host(RuleBasedStateMachine):
             senses=Senses(
                 sysfs_root=str(self.sysfs),
                 host_use=lambda _: HostUse({PciAddress.parse(each): ("used",) for each in self.world.uses}, ()),
+                use_of=lambda _: HostUse({PciAddress.parse(each): ("used",) for each in self.world.uses}, ()),
                 reading=lambda _: self.reading,
             ),
             clock=Clock(boottime=lambda: self.world.now, wall=lambda: self.world.now),

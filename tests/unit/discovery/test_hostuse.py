@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pci_agent.discovery.hostnet import net_addresses
 from pci_agent.discovery.hostuse import HostUse, host_use
 from pci_agent.discovery.sysfs import scan
+from pci_agent.model.device import Device
 from sysfs import FakeSysfs
 
 PF, VF, OTHER_VF, DISK, OTHER_DISK = "0000:05:00.0", "0000:05:10.0", "0000:05:10.2", "0000:01:00.0", "0000:02:00.0"
@@ -59,12 +60,14 @@ class FakeHost:
         self.netdev(name).symlink_to(os.path.relpath(home, self.root / "class/net"))
         for lower in lowers:
             (home / f"lower_{lower}").symlink_to(os.path.realpath(self.netdev(lower)))
+            (self.netdev(lower) / f"upper_{name}").symlink_to(home)
         return home
 
     def enslave(self, name: str, master: str, port: str | None = None) -> None:
         home = self.netdev(name)
         (home / "master").symlink_to(f"../../../../virtual/net/{master}")
         (self.netdev(master) / f"lower_{name}").symlink_to(f"../{name}")
+        (home / f"upper_{master}").symlink_to(f"../../../../virtual/net/{master}")
         if port is not None:
             (home / port).mkdir()
 
@@ -116,8 +119,16 @@ class FakeHost:
     # What is found
 
     def look(self) -> HostUse:
+        """Look at all functions, and see that one that is asked about alone is used for the same."""
         devices = scan(str(self.sysfs)).devices
-        return host_use(devices, sysfs_root=str(self.sysfs), proc_root=str(self.proc), addresses=lambda: self.addresses)
+        seen = self._used(devices)
+        for device in devices:
+            assert self._used([device], alone=True).reasons.get(device.address) == seen.reasons.get(device.address)
+        return seen
+
+    def _used(self, devices: Sequence[Device], *, alone: bool = False) -> HostUse:
+        root, proc = str(self.sysfs), str(self.proc)
+        return host_use(devices, sysfs_root=root, proc_root=proc, addresses=lambda: self.addresses, alone=alone)
 
     def reasons(self) -> dict[str, list[str]]:
         seen = self.look()

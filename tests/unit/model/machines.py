@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType, Netdev
+from pci_agent.model.families import Families
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.standing import HostState, settle
 
@@ -63,8 +64,8 @@ def vf(index: int, address: str) -> Device:
 
 def settled(items: Iterable[TrackedDevice]) -> list[TrackedDevice]:
     """Derive every status, as a commit does."""
-    numbered = {str(number): item for number, item in enumerate(items)}
-    return list({**numbered, **settle(numbered, HostState())}.values())
+    tracked = Families.of(items)
+    return list(tracked.after(settle(tracked, HostState())).values())
 
 
 VF0, VF1 = vf(0, "0000:04:10.0"), vf(1, "0000:04:10.4")

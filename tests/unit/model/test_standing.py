@@ -21,7 +21,7 @@ def tracked(device: Device, owner: Owner | None = None) -> TrackedDevice:
 def stands(*items: TrackedDevice, host: HostState | None = None) -> list[tuple[Status, str | None]]:
     """Status and reason of each, in order."""
     by_uuid = {item.uuid: item for item in items}
-    by_uuid |= settle(by_uuid, host or HostState())
+    by_uuid |= {item.uuid: item for item in settle(items, host or HostState())}
     return [(by_uuid[item.uuid].status, by_uuid[item.uuid].status_reason) for item in items]
 
 

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from machines import CARD, EVERYTHING, PF, VF0, VF1, settled
+from machines import CARD, EVERYTHING, PF, VF0, VF1, settled, vf
 from pci_agent.model.device import Device
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.state import Owner
@@ -21,7 +21,7 @@ def tracked(
 ) -> TrackedDevice:
     return TrackedDevice(
         uuid=str(device.address),
-        identity="",
+        identity=str(device.address),
         device=device,
         tags=tags,
         owner=owner,
@@ -52,7 +52,7 @@ def test_the_vfs_of_a_pf_are_one_pool() -> None:
 
 
 def test_tags_and_nodes_part_pools() -> None:
-    counted = pools([tracked(VF0, rack="7"), tracked(VF1), tracked(replace(VF1, numa_node=1))])
+    counted = pools([tracked(VF0, rack="7"), tracked(VF1), tracked(replace(vf(2, "0000:04:11.0"), numa_node=1))])
     assert [pool.total for pool in counted] == [1, 1, 1]
 
 
