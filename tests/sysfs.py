@@ -33,6 +33,7 @@ class FakeSysfs:
         iommu_group: int | None = None,
         netdev: str | None = None,
         mac: str = "02:00:00:00:00:01",
+        serial_number: str | None = None,
     ) -> Path:
         """Put a function on the bus, below the host bridge or below another function."""
         bridge = self.root / "devices" / f"pci{address.rpartition(':')[0][: address.index(':')]}:00"
@@ -52,6 +53,8 @@ class FakeSysfs:
         if totalvfs is not None:
             (home / "sriov_totalvfs").write_text(f"{totalvfs}\n")
             (home / "sriov_numvfs").write_text(f"{numvfs}\n")
+        if serial_number is not None:
+            (home / "serial_number").write_text(f"{serial_number}\n")
         if iommu_group is not None:
             (home / "iommu_group").symlink_to(f"../../../kernel/iommu_groups/{iommu_group}")
         (self.entries / address).symlink_to(os.path.relpath(home, self.entries))
@@ -86,11 +89,15 @@ class FakeSysfs:
             (self.add(vf, vf_ids, driver="igbvf") / "physfn").symlink_to(f"../{address}")
             (home / f"virtfn{index}").symlink_to(f"../{vf}")
 
-    def add_netdev(self, address: str, name: str, mac: str = "02:00:00:00:00:01") -> None:
-        """Give a function a network interface."""
+    def add_netdev(
+        self, address: str, name: str, mac: str = "02:00:00:00:00:01", *, assigned: int | None = None
+    ) -> None:
+        """Give a function a network interface; *assigned* is where its MAC is from: 0 for the card."""
         home = self.place(address) / "net" / name
         home.mkdir(parents=True)
         (home / "address").write_text(f"{mac}\n")
+        if assigned is not None:
+            (home / "addr_assign_type").write_text(f"{assigned}\n")
         net = self.root / "class/net"
         (net / name).symlink_to(os.path.relpath(home, net))
 

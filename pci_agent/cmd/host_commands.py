@@ -39,11 +39,11 @@ def capture(arguments: Sequence[str]) -> int:
         description="Record what discover reads of this host into one tar; discover --sysfs-root FILE replays it.",
     )
     parser.add_argument("file", metavar="FILE", help="where to; compressed where it ends in .gz")
-    parser.add_argument("--keep-identifiers", action="store_true", help="record MAC addresses too")
+    parser.add_argument("--keep-identifiers", action="store_true", help="record MAC addresses and serial numbers too")
     _sysfs_root(parser, "default: %(default)s")
     asked = parser.parse_args(arguments)
     entries = captures.capture(asked.file, root=asked.sysfs_root, keep_identifiers=asked.keep_identifiers)
-    left_out = "" if asked.keep_identifiers else ", MAC addresses left out"
+    left_out = "" if asked.keep_identifiers else ", MAC addresses and serial numbers left out"
     _answer(f"{entries} PCI functions recorded in {asked.file}{left_out}")
     return 0
 

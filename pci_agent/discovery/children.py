@@ -6,12 +6,16 @@ A netdev is a function's own where it stands right below it, in ``net/``. Those 
 """
 
 import os
+import re
 from collections.abc import Callable
 
 from pci_agent.discovery.attributes import links, read, said, text
 from pci_agent.errors import InvalidAddress
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Netdev
+
+_AS_MADE = "0"  # NET_ADDR_PERM of linux/netdevice.h; the others are made up, inherited or set
+_MAC_ADDRESS = re.compile(r"(?!(?:00:){5}00)(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.ASCII)
 
 Note = Callable[[PciAddress | None, str], None]
 """Takes down a problem: of which function (None: of no single one), and what."""
@@ -26,6 +30,21 @@ def netdevs_of(root: str, note: Note) -> dict[PciAddress, tuple[Netdev, ...]]:
         if last == name and address is not None:
             found.setdefault(address, []).append(Netdev(text(name), _mac_address(root, name, address, note)))
     return {address: tuple(sorted(netdevs, key=lambda netdev: netdev.name)) for address, netdevs in found.items()}
+
+
+def permanent_mac(root: str, netdevs: tuple[Netdev, ...]) -> str | None:
+    """
+    Tell the MAC that a function was made with; None where it can't be told now.
+
+    Of several netdevs none is the first for ever, for names change. InfiniBand's long addresses change too.
+    """
+    if len(netdevs) != 1 or _MAC_ADDRESS.fullmatch(netdevs[0].mac_address or "") is None:
+        return None
+    try:
+        assigned = read(os.path.join(root, "class/net", netdevs[0].name, "addr_assign_type"))
+    except OSError:
+        return None
+    return netdevs[0].mac_address if assigned == _AS_MADE else None
 
 
 def vdpa_devices(root: str, note: Note) -> frozenset[PciAddress]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pci_agent.discovery.attributes import opened, read, said, short, text
-from pci_agent.discovery.children import netdevs_of, vdpa_devices
+from pci_agent.discovery.children import netdevs_of, permanent_mac, vdpa_devices
 from pci_agent.errors import InvalidAddress
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType, Netdev
@@ -34,7 +34,10 @@ ATTRIBUTES = (
     "sriov_totalvfs",
     "sriov_numvfs",
 )
-"""Every file of a function that may be read here."""
+"""Every file of a function that may be read here, beside those in IDENTIFIERS."""
+
+IDENTIFIERS = ("serial_number",)
+"""Files of a PF that tell one card from another of its kind."""
 
 LINKS = ("driver", "iommu_group", "physfn")
 """Every link of a function that may be read here, beside a PF's virtfn<N>."""
@@ -42,6 +45,8 @@ LINKS = ("driver", "iommu_group", "physfn")
 _ROOT_BUS = re.compile(r"pci([0-9a-f]{4,8}):([0-9a-f]{2})", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x)?([0-9a-f]+)", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,10}", re.ASCII)
+# All ones is what a sleeping card answers, all zeros is no number.
+_SERIAL_NUMBER = re.compile(r"(?!(?:ff-){7}ff|(?:00-){7}00)(?:[0-9a-f]{2}-){7}[0-9a-f]{2}", re.ASCII)
 _MOST_VFS = 65535  # TotalVFs is a 16-bit register
 
 
@@ -181,6 +186,8 @@ class _Look:
             driver=ids.driver,
             iommu_group=self._iommu_group(address),
             netdevs=netdevs,
+            serial_number=self._serial_number(address) if is_pf else None,
+            permanent_mac=permanent_mac(self._root, netdevs) if is_pf else None,
         )
 
     def _path(self, address: PciAddress) -> str | None:
@@ -253,6 +260,14 @@ class _Look:
         if family and revision is not None:
             family.revision.append(revision)
         return revision
+
+    def _serial_number(self, address: PciAddress) -> str | None:
+        """Read what is evidence only, so that no trouble with it is one: it may be root's alone, or say nothing."""
+        try:
+            said = read(f"{address}/serial_number", self._directory).lower()
+        except OSError:
+            return None
+        return said if _SERIAL_NUMBER.fullmatch(said) else None
 
     def _iommu_group(self, address: PciAddress) -> int | None:
         try:

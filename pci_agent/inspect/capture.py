@@ -3,8 +3,9 @@
 
 * It holds what discovery reads, and only that: the names in sysfs.ATTRIBUTES and sysfs.LINKS, the links of
   ``class/net`` and ``bus/vdpa`` that lead to PCI functions, and each host bridge's ACPI path. Never ``config``,
-  never ``vpd``: no serial number is in there.
-* MAC addresses are left out unless they are asked for, also where a netdev's name tells one (``enx…``).
+  never ``vpd``.
+* Serial numbers (sysfs.IDENTIFIERS) and MAC addresses are left out unless they are asked for, also where a netdev's
+  name tells one (``enx…``).
 * What is odd stays odd: a directory where a link belongs, a link that leads nowhere, garbage in a file.
 * Replayed, it gives the same ``discover`` JSON, byte for byte but for the MAC addresses.
 * The same machine gives the same tar: names are sorted, times and owners are zero.
@@ -138,7 +139,7 @@ class _Recording:
     def _function(self, entry: str) -> None:
         target = self._link(entry)
         home = entry if target is None else posixpath.normpath(posixpath.join(_DEVICES, target))
-        for name in sysfs.ATTRIBUTES:
+        for name in (*sysfs.ATTRIBUTES, *(sysfs.IDENTIFIERS if self._keep_identifiers else ())):
             self._file(f"{home}/{name}")
         for name in (*sysfs.LINKS, *self._virtfns(home)):
             self._link(f"{home}/{name}")
@@ -164,6 +165,7 @@ class _Recording:
             home = posixpath.normpath(f"class/net/{found[1]}/net/{shown}")
             if self._keep_identifiers and address is not None and not home.startswith(".."):
                 self._add(f"{home}/address", tarfile.REGTYPE, content=address)
+                self._file(f"{home}/addr_assign_type")
 
     def _shown(self, name: str, address: bytes | None) -> str:
         """Give a netdev's name, or another where it tells the MAC address that is left out."""

@@ -59,6 +59,10 @@ class Device:
         driver: uevent DRIVER, else driver; None where nothing is bound
         iommu_group: the number at the end of iommu_group
         netdevs: net/*, by name
+        serial_number: of a PF, serial_number: eight pairs of hex digits with hyphens. Linux shows it from 6.18 on, and
+            to root alone; None too where the card has none
+        permanent_mac: of a PF, net/*/address where net/*/addr_assign_type is 0: the MAC that the card was made with.
+            None where it bears another now, or has several netdevs, of which none is the first for ever
     """
 
     address: PciAddress
@@ -78,6 +82,8 @@ class Device:
     driver: str | None
     iommu_group: int | None
     netdevs: tuple[Netdev, ...]
+    serial_number: str | None = None
+    permanent_mac: str | None = None
 
     @property
     def dev_id(self) -> str:

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,18 @@ def token(session: str, generation: int = 1) -> Token:
 def test_what_was_committed_is_read_back_as_it_was(tmp_path: Path) -> None:
     with Store.opened(str(tmp_path), HERE) as store:
         store.commit([TRACKED], token(store.begin_session(ZERO).session))
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert store.tracked() == {"card": TRACKED}
+
+
+def test_a_device_kept_before_cards_showed_what_they_are_is_read_back(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        store.commit([TRACKED], token(store.begin_session(ZERO).session))
+    with closing(sqlite3.connect(tmp_path / "agent.sqlite")) as database, database:
+        database.execute(
+            "UPDATE device SET tracked = json_remove(tracked, '$.device.serial_number', '$.device.permanent_mac')"
+        )
+        assert "serial_number" not in database.execute("SELECT tracked FROM device").fetchone()[0]
     with Store.opened(str(tmp_path), HERE) as store:
         assert store.tracked() == {"card": TRACKED}
 

@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from pci_agent.discovery.sysfs import Problem, scan
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType, Netdev
@@ -118,6 +120,57 @@ def test_config_is_never_read_since_that_wakes_the_device(sysfs: FakeSysfs) -> N
     config.unlink()
     config.symlink_to("config")  # whoever opens it gets ELOOP, and the function would be a Problem
     assert causes(sysfs) == []
+
+
+# Evidence of which card it is
+
+
+def test_a_pf_shows_its_serial_number_and_the_mac_it_was_made_with(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF], serial_number="B4-96-91-FF-FF-A1-B2-C0")
+    sysfs.add_netdev(PF, "enp4s0f0", "B4:96:91:A1:B2:C0", assigned=0)
+    pf = by_address(sysfs)[PF]
+    assert (pf.serial_number, pf.permanent_mac) == ("b4-96-91-ff-ff-a1-b2-c0", "b4:96:91:a1:b2:c0")
+
+
+def test_a_vf_shows_neither_since_its_pf_gave_it_its_mac(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF])
+    (sysfs.place(VF) / "serial_number").write_text("b4-96-91-ff-ff-a1-b2-c0\n")
+    sysfs.add_netdev(VF, "enp4s0f0v0", assigned=0)
+    assert [(each.serial_number, each.permanent_mac) for each in by_address(sysfs).values()] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize("said", ["", "00-00-00-00-00-00-00-00", "ff-ff-ff-ff-ff-ff-ff-ff", "12345", None])
+def test_what_is_no_serial_number_is_none_and_no_problem(sysfs: FakeSysfs, said: str | None) -> None:
+    sysfs.add(PF, totalvfs=7, serial_number=said)
+    assert by_address(sysfs)[PF].serial_number is None
+    assert causes(sysfs) == []
+
+
+def test_a_serial_number_that_cannot_be_read_is_none_and_no_problem(sysfs: FakeSysfs) -> None:
+    (sysfs.add(PF, totalvfs=7) / "serial_number").mkdir()
+    assert by_address(sysfs)[PF].serial_number is None
+    assert causes(sysfs) == []
+
+
+@pytest.mark.parametrize("assigned", [1, 2, 3, None])
+def test_a_mac_that_was_given_to_a_pf_is_not_the_one_it_was_made_with(sysfs: FakeSysfs, assigned: int | None) -> None:
+    sysfs.add(PF, totalvfs=7)
+    sysfs.add_netdev(PF, "enp4s0f0", assigned=assigned)
+    assert by_address(sysfs)[PF].permanent_mac is None
+
+
+@pytest.mark.parametrize("address", ["", "00:00:00:00:00:00", "00:00:10:49:" + ":".join(["fe"] * 16)])
+def test_what_is_no_mac_that_lasts_is_none(sysfs: FakeSysfs, address: str) -> None:
+    sysfs.add(PF, totalvfs=7)
+    sysfs.add_netdev(PF, "enp4s0f0", address, assigned=0)
+    assert by_address(sysfs)[PF].permanent_mac is None
+
+
+def test_of_several_netdevs_none_is_the_first_for_ever(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF, totalvfs=7)
+    for number in range(2):
+        sysfs.add_netdev(PF, f"enp4s0d{number}", f"02:00:00:00:00:0{number}", assigned=0)
+    assert by_address(sysfs)[PF].permanent_mac is None
 
 
 # Odd and broken functions

@@ -51,6 +51,17 @@ def test_mac_addresses_are_left_out_unless_asked_for(machine: FakeSysfs, tmp_pat
     assert b"0200000000aa" not in content.lower()
 
 
+def test_serial_numbers_are_left_out_unless_asked_for(machine: FakeSysfs, tmp_path: Path) -> None:
+    machine.add("0000:06:00.0", totalvfs=7, serial_number="b4-96-91-ff-ff-a1-b2-c0")
+    machine.add_netdev("0000:06:00.0", "enp6s0", "b4:96:91:a1:b2:c0", assigned=0)
+    told = []
+    for keep in (True, False):
+        there_and_back(machine.root, tmp_path / "capture.tar", keep_identifiers=keep)
+        with replayed(str(tmp_path / "capture.tar")) as folder:
+            told.append([(pf.serial_number, pf.permanent_mac) for pf in scan(folder).devices if pf.address.bus == 6])
+    assert told == [[("b4-96-91-ff-ff-a1-b2-c0", "b4:96:91:a1:b2:c0")], [(None, None)]]
+
+
 def test_what_is_odd_stays_odd(machine: FakeSysfs, tmp_path: Path) -> None:
     (machine.place(PF) / "numa_node").write_text("banana\n")
     (machine.entries / "0000:09:00.0").symlink_to("../../../devices/pci0000:00/0000:09:00.0")
