@@ -7,6 +7,7 @@ What the tracker keeps, and the only module that speaks SQL.
 * Another session takes a host over at once where its lineage names the row's session, else only after the
   holder has been silent. A superseded host is soft-deleted with its devices.
 * Only the row's own session is a sign of life. Time is the database's.
+* An agent that finds a state here which it can't have written was restored from a copy, and gets the owners.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from pci_agent.wire.messages import (
     Answer,
     DeviceRecord,
     Heartbeat,
+    OwnerRecord,
     Report,
     Token,
     Verdict,
@@ -119,7 +121,10 @@ class Store:
             same = isinstance(message, Report) and held == message.token
             if same:
                 _keep_status(connection, message)
-            return Answer(verdict=Verdict.OK if same else Verdict.HOLDS, token=held)
+                return Answer(verdict=Verdict.OK, token=held)
+            # Read after the token: owners of a later state do no harm, for nothing replaces the token then.
+            owners = () if wrote(message, held) else _owners(connection, row.id)
+            return Answer(verdict=Verdict.HOLDS, token=held, owners=owners)
 
     # What people ask
 
@@ -188,6 +193,27 @@ def _holds(token: Token) -> ColumnElement[bool]:
 
 def _follows(message: Report | Heartbeat, session: str) -> bool:
     return any(token.session == session for token in message.lineage)
+
+
+def wrote(message: Report | Heartbeat, held: Token) -> bool:
+    """
+    Tell whether the sender of a message can have made a state by itself.
+
+    It can where an earlier session of its lineage went that far, and in its own session up to what it says now. A
+    heartbeat says less than the agent may have told since; then this is False, which the agent knows better.
+    """
+    now = message.token
+    sessions = message.lineage if now is None or now.session != message.session else (*message.lineage, now)
+    return any(
+        held.session == last.session and (held.generation < last.generation or held == last) for last in sessions
+    )
+
+
+def _owners(connection: Connection, node_id: int) -> tuple[OwnerRecord, ...]:
+    columns = [pci_devices.c[name] for name in OwnerRecord.model_fields]
+    held = (_DEVICE.compute_node_id == node_id, _DEVICE.deleted == 0, _DEVICE.instance_uuid.is_not(None))
+    rows = connection.execute(select(*columns).where(*held).order_by(_DEVICE.id)).mappings()
+    return tuple(OwnerRecord(**row) for row in rows)
 
 
 def _named(column: ColumnElement[int], name: str) -> Iterator[ColumnElement[bool]]:

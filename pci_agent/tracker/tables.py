@@ -78,6 +78,7 @@ pci_devices = Table(
     Column("extra_info", _DOCUMENT, nullable=False),
     Column("instance_uuid", String(36)),
     Column("request_id", String(36)),
+    Column("attempt", Integer, nullable=False, server_default="0"),
     Column("project_id", String(255)),
     Column("user_id", String(255)),
     Column("hash", String(32), nullable=False),

@@ -196,6 +196,26 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
+class OwnerRecord(Model):
+    """
+    Who holds one device, as the tracker has it.
+
+    Attributes:
+        uuid, address, hash: of the device
+        status: claimed or allocated; whatever else the agent said of a device that somebody holds
+    """
+
+    uuid: Uuid
+    address: Address
+    status: Short
+    instance_uuid: Uuid
+    request_id: Uuid | None = None
+    attempt: Count = 0
+    project_id: Name | None = None
+    user_id: Name | None = None
+    hash: Digest
+
+
 class Answer(Model):
     """
     The tracker's answer, given after its commit.
@@ -203,12 +223,15 @@ class Answer(Model):
     Attributes:
         token: ``ok`` and ``holds``: what the tracker holds now; None where it holds nothing
         reason: ``taken``: by whom; ``bad_digest`` and ``refused``: why
+        owners: ``holds`` of a token that the agent can't have written by itself: every device of it that somebody
+            has, for the agent to take over; empty where the agent knows better
     """
 
     version: str = VERSION
     verdict: Verdict
     token: Token | None = None
     reason: str | None = None
+    owners: tuple[OwnerRecord, ...] = ()
 
 
 def digest(hashes: Iterable[str]) -> str:
