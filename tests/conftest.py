@@ -13,7 +13,7 @@ import shares
 from hosts import Host
 from pci_agent.tracker import database
 from pci_agent.tracker.store import Store
-from services import PostgreSQL, RabbitMQ
+from services import MariaDB, PostgreSQL, RabbitMQ
 from sysfs import FakeSysfs
 
 pytest_plugins = ["fleets"]
@@ -71,16 +71,33 @@ def postgresql() -> Iterator[PostgreSQL]:
         server.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An empty tracker's database, once on each kind that we serve."""
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """Another real database server; ask it for a database of your own."""
+    server = MariaDB()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def unmade(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database with nothing in it, once on each kind that we serve."""
     url = f"sqlite:///{tmp_path}/tracker.sqlite"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql").database()
+    if request.param != "sqlite":
+        url = request.getfixturevalue(request.param).database()
     made = database.connect(url)
-    database.upgrade(made)
     yield made
     made.dispose()
+
+
+@pytest.fixture
+def engine(unmade: Engine) -> Engine:
+    """An empty tracker's database, once on each kind that we serve."""
+    database.upgrade(unmade)
+    return unmade
 
 
 @pytest.fixture

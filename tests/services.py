@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 _PATIENCE_S = 60
 
@@ -106,6 +107,62 @@ class RabbitMQ:
     def _control(self, command: str) -> None:
         control = [str(self.PROGRAMS / "rabbitmqctl"), "-q", command]
         subprocess.run(control, env=self._environment, check=True, capture_output=True, timeout=_PATIENCE_S)
+
+
+class MariaDB:
+    """A database server without accounts, and with the defaults of an old one: latin1, REPEATABLE READ."""
+
+    PROGRAM = Path("/usr/sbin/mariadbd")
+
+    def __init__(self) -> None:
+        if not self.PROGRAM.exists():
+            missing("MariaDB")
+        self._folder = Path(tempfile.mkdtemp(prefix="pci-mariadb-"))
+        self._folder.chmod(0o755)
+        (self._folder / "data").mkdir()
+        self._as_user: list[str] = []
+        if os.getuid() == 0:
+            for folder in (self._folder, self._folder / "data"):
+                shutil.chown(folder, "nobody", "nogroup")
+            self._as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+
+    def start(self) -> None:
+        settings = {
+            "datadir": self._folder / "data",
+            "tmpdir": self._folder,
+            "socket": self._folder / "socket",
+            "pid-file": self._folder / "pid",
+            "bind-address": "127.0.0.1",
+            "port": self._port,
+            "character-set-server": "latin1",
+            "innodb-flush-log-at-trx-commit": 0,
+            "innodb-doublewrite": 0,
+            "innodb-buffer-pool-size": "32M",
+        }
+        run = [str(self.PROGRAM), "--no-defaults", "--skip-grant-tables"]
+        run += [f"--{name}={value}" for name, value in settings.items()]
+        with (self._folder / "log").open("wb") as out:
+            self._process = subprocess.Popen([*self._as_user, *run], stdout=out, stderr=out, cwd="/")
+        wait_for(lambda: answers(self._port), "MariaDB")
+
+    def database(self) -> str:
+        """Make an empty database and give its URL."""
+        self._databases += 1
+        server = f"mariadb+pymysql://pci@127.0.0.1:{self._port}/"
+        engine = create_engine(server)
+        with engine.begin() as connection:
+            connection.execute(text(f"CREATE DATABASE pci{self._databases}"))
+        engine.dispose()
+        return f"{server}pci{self._databases}"
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(_PATIENCE_S)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class PostgreSQL:

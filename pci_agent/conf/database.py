@@ -9,7 +9,7 @@ OPTIONS = [
         default="sqlite:////var/lib/pci-tracker/tracker.sqlite",
         secret=True,
         help="The database, as SQLAlchemy writes it. SQLite serves one machine; for several trackers use"
-        " postgresql+psycopg://user:password@host/name.",
+        " postgresql+psycopg://user:password@host/name or mariadb+pymysql://user:password@host/name.",
     ),
 ]
 

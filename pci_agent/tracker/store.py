@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from pci_agent.tracker.database import run
 from pci_agent.tracker.tables import compute_nodes, pci_devices, utcnow
 from pci_agent.wire.messages import (
     Answer,
@@ -64,25 +65,26 @@ class Store:
         if report.full and digest(record.hash for record in report.devices) != report.token.digest:
             return Answer(verdict=Verdict.BAD_DIGEST, reason="the devices' hashes don't sum up to the token's digest")
         try:
-            with self._engine.begin() as connection:
-                self._replace(connection, report)
+            run(self._engine, lambda connection: self._replace(connection, report))
         except (_NotApplied, IntegrityError):
-            return self._verdict(report)
+            return run(self._engine, lambda connection: self._verdict(connection, report))
         return Answer(verdict=Verdict.OK, token=report.token)
 
     def hear(self, heartbeat: Heartbeat) -> Answer:
         """Take a sign of life, and tell whether agent and tracker agree."""
+        return run(self._engine, lambda connection: self._heard(connection, heartbeat))
+
+    def _heard(self, connection: Connection, heartbeat: Heartbeat) -> Answer:
         if heartbeat.token is not None:
-            with self._engine.begin() as connection:
-                alive = (
-                    update(compute_nodes)
-                    .where(_speaks(heartbeat), _holds(heartbeat.token), _NODE.session == heartbeat.session)
-                    .values(last_seen=utcnow())
-                )
-                if connection.execute(alive).rowcount:
-                    _keep_status(connection, heartbeat)
-                    return Answer(verdict=Verdict.OK, token=heartbeat.token)
-        return self._verdict(heartbeat)
+            alive = (
+                update(compute_nodes)
+                .where(_speaks(heartbeat), _holds(heartbeat.token), _NODE.session == heartbeat.session)
+                .values(last_seen=utcnow())
+            )
+            if connection.execute(alive).rowcount:
+                _keep_status(connection, heartbeat)
+                return Answer(verdict=Verdict.OK, token=heartbeat.token)
+        return self._verdict(connection, heartbeat)
 
     def _replace(self, connection: Connection, report: Report) -> None:
         silent_since = _now(connection) - self._host_down
@@ -92,39 +94,36 @@ class Store:
         _write_devices(connection, node_id, report)
         _keep_status(connection, report)
 
-    def _verdict(self, message: Report | Heartbeat) -> Answer:
-        with self._engine.begin() as connection:
-            silent_since = _now(connection) - self._host_down
-            other = connection.execute(
-                select(compute_nodes).where(
-                    _NODE.hypervisor_hostname == message.host,
-                    _NODE.agent_uuid != message.agent_uuid,
-                    _NODE.deleted == 0,
-                    _NODE.last_seen >= silent_since,
-                )
-            ).first()
-            if other is not None:
-                return Answer(
-                    verdict=Verdict.TAKEN, reason=f"agent {other.agent_uuid}, last seen {other.last_seen} UTC"
-                )
-            row = connection.execute(select(compute_nodes).where(_speaks(message))).first()
-            if row is None:
-                return Answer(verdict=Verdict.HOLDS)
-            if row.session == message.session:
-                alive = update(compute_nodes).where(_speaks(message), _NODE.session == message.session)
-                connection.execute(alive.values(last_seen=utcnow()))
-            elif row.last_seen >= silent_since and not _follows(message, row.session):
-                return Answer(
-                    verdict=Verdict.TAKEN, reason=f"session {row.session} of this agent, last seen {row.last_seen} UTC"
-                )
-            held = Token(session=row.session, generation=row.generation, digest=row.digest)
-            same = isinstance(message, Report) and held == message.token
-            if same:
-                _keep_status(connection, message)
-                return Answer(verdict=Verdict.OK, token=held)
-            # Read after the token: owners of a later state do no harm, for nothing replaces the token then.
-            owners = () if wrote(message, held) else _owners(connection, row.id)
-            return Answer(verdict=Verdict.HOLDS, token=held, owners=owners)
+    def _verdict(self, connection: Connection, message: Report | Heartbeat) -> Answer:
+        silent_since = _now(connection) - self._host_down
+        other = connection.execute(
+            select(compute_nodes).where(
+                _NODE.hypervisor_hostname == message.host,
+                _NODE.agent_uuid != message.agent_uuid,
+                _NODE.deleted == 0,
+                _NODE.last_seen >= silent_since,
+            )
+        ).first()
+        if other is not None:
+            return Answer(verdict=Verdict.TAKEN, reason=f"agent {other.agent_uuid}, last seen {other.last_seen} UTC")
+        row = connection.execute(select(compute_nodes).where(_speaks(message))).first()
+        if row is None:
+            return Answer(verdict=Verdict.HOLDS)
+        if row.session == message.session:
+            alive = update(compute_nodes).where(_speaks(message), _NODE.session == message.session)
+            connection.execute(alive.values(last_seen=utcnow()))
+        elif row.last_seen >= silent_since and not _follows(message, row.session):
+            return Answer(
+                verdict=Verdict.TAKEN, reason=f"session {row.session} of this agent, last seen {row.last_seen} UTC"
+            )
+        held = Token(session=row.session, generation=row.generation, digest=row.digest)
+        same = isinstance(message, Report) and held == message.token
+        if same:
+            _keep_status(connection, message)
+            return Answer(verdict=Verdict.OK, token=held)
+        # Read after the token: owners of a later state do no harm, for nothing replaces the token then.
+        owners = () if wrote(message, held) else _owners(connection, row.id)
+        return Answer(verdict=Verdict.HOLDS, token=held, owners=owners)
 
     # What people ask
 

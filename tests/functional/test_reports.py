@@ -33,10 +33,14 @@ def holds_what_the_agent_has(store: Store, host: Host) -> bool:
 
 def silence(engine: Engine, name: str, seconds: int = 80) -> None:
     """Let a host's last sign of life be that long ago, by the database's clock."""
-    before = "datetime(last_seen, :ago)" if engine.dialect.name == "sqlite" else "last_seen + cast(:ago AS interval)"
+    before = {
+        "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', last_seen, '-' || :ago || ' seconds')",
+        "postgresql": "last_seen - make_interval(secs => :ago)",
+        "mariadb": "last_seen - INTERVAL :ago SECOND",
+    }[engine.dialect.name]
     statement = text(f"UPDATE compute_nodes SET last_seen = {before} WHERE hypervisor_hostname = :name")
     with engine.begin() as connection:
-        connection.execute(statement, {"ago": f"-{seconds} seconds", "name": name})
+        connection.execute(statement, {"ago": seconds, "name": name})
 
 
 def other_machine(tmp_path: Path, name: str = "compute-1") -> Host:

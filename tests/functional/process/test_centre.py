@@ -87,6 +87,7 @@ def test_a_tracker_with_no_broker_to_be_had_is_ready_and_heeds_signals(tmp_path:
     ("url", "code", "told"),
     [
         ("postgresql+psycopg://pci@127.0.0.1:1/pci", 1, "is the server running?"),
+        ("mariadb+pymysql://pci@127.0.0.1:1/pci", 1, "is the server running?"),
         ("postgres://pci@127.0.0.1:1/pci", 78, "write postgresql+psycopg://"),
         ("sqlite:////nonexistent/folder/tracker.sqlite", 78, "/nonexistent/folder is no directory"),
     ],
