@@ -126,8 +126,15 @@ def lost_to_another(error: DBAPIError) -> bool:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to this version's; does nothing where it is there already."""
+    """
+    Bring the schema to this version's; does nothing where it is there already.
+
+    Raises:
+        StoreRefused: it is a later version's.
+        StoreFailed: the database can't be reached.
+    """
     with _reached(), engine.begin() as connection:
+        _known(MigrationContext.configure(connection).get_current_revision())
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -146,11 +153,21 @@ def check(engine: Engine) -> str:
         raise StoreRefused("this installation has no migrations: install pci-agent again")
     with _reached(), engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
+    _known(found)
     if found != wanted:
         raise StoreRefused(
             f"the database's schema is {found or 'empty'}, this version needs {wanted}: run pci-tracker-manage upgrade"
         )
     return wanted
+
+
+def _known(found: str | None) -> None:
+    known = [script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()]
+    if found is not None and found not in known:
+        raise StoreRefused(
+            f"the database's schema is {found}, of a later version than this, which needs {known[0]}: update this"
+            " installation, or name another database"
+        )
 
 
 @contextmanager
