@@ -14,6 +14,7 @@ from pci_agent.discovery.hostuse import HostUse, Source
 from pci_agent.discovery.libvirt import Reading
 from pci_agent.model import device_spec
 from pci_agent.model.address import PciAddress
+from pci_agent.model.reality import Habits
 from pci_agent.tracker.store import Store as TrackerStore
 from pci_agent.wire.messages import Answer, Heartbeat, Report, Verdict
 from sysfs import FakeSysfs
@@ -39,6 +40,7 @@ class Host:
         self.uses: dict[str, str] = {}
         self.use_is_whole = True
         self.reading: Reading | None = None
+        self.habits = Habits()
         self.boottime = 1000.0
         self.wall = 1_700_000_000.0
         self._open = ExitStack()
@@ -57,6 +59,7 @@ class Host:
                 use_of=self._host_use,
                 reading=lambda _: self.reading or _NO_DOMAINS,
             ),
+            habits=self.habits,
             clock=Clock(boottime=lambda: self.boottime, wall=lambda: self.wall),
         )
         self.agent.start()
@@ -73,6 +76,12 @@ class Host:
     def restart(self) -> Agent:
         self.stop()
         return self.start()
+
+    def reconfigure(self, *specs: str) -> None:
+        """Put another whitelist in force, as a reload does, and look."""
+        self._specs = specs
+        self.agent.use(device_spec.parse(specs))
+        self.agent.look()
 
     def report(self, tracker: TrackerStore) -> list[Verdict]:
         """Talk to the tracker until both agree, and give its verdicts in order."""

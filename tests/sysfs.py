@@ -101,6 +101,12 @@ class FakeSysfs:
         net = self.root / "class/net"
         (net / name).symlink_to(os.path.relpath(home, net))
 
+    def remove_netdev(self, name: str) -> None:
+        """Take a network interface away, as another driver of its function does."""
+        link = self.root / "class/net" / name
+        shutil.rmtree(link.resolve())
+        link.unlink()
+
     def place(self, address: str) -> Path:
         """Give the directory that the function's link leads to."""
         return Path(os.path.realpath(self.entries / address))
