@@ -29,10 +29,10 @@ def bus(url: str) -> Iterator[Any]:
 
 
 @contextmanager
-def fake_bus(topic: str, host: str, endpoint: object) -> Iterator[Any]:
+def fake_bus(topic: str, host: str, *endpoints: object) -> Iterator[Any]:
     """One bus in this process, with a server on it."""
     with bus("fake://") as opened:
-        server = rpc.server(opened, topic, host, endpoint)
+        server = rpc.server(opened, topic, host, *endpoints)
         server.start()
         try:
             yield opened

@@ -95,11 +95,34 @@ class _Seen:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """
+    What the agent goes by at one moment.
+
+    Attributes:
+        whitelist: the one in force
+        scan: of the newest look that was complete
+        use: what the host used then
+        reading: what libvirt had said then; None where it had said nothing, or isn't asked
+        tracked: the inventory, by identity
+        remembered: who bears which netdev name in this boot
+    """
+
+    whitelist: Whitelist
+    scan: Scan
+    use: HostUse
+    reading: Reading | None
+    tracked: Mapping[str, TrackedDevice]
+    remembered: Remembered
+
+
 @dataclass(slots=True)
 class _Memory:
     """What is known between looks and needn't outlive the process."""
 
     seen: _Seen | None = None
+    newest: _Seen | None = None
     names: Names = field(default_factory=dict)
     absent: dict[str, float] = field(default_factory=dict)
 
@@ -154,7 +177,7 @@ class Agent:
                 if not seen.same_as(before):
                     changed |= self._conclude(seen)
                 changed |= self._count_absences(seen)
-                self._memory.seen = seen
+                self._memory.seen = self._memory.newest = seen
                 self._say_how_it_fares(seen)
             else:
                 changed = self._expire()
@@ -328,6 +351,16 @@ class Agent:
             return False
         use, known = self._senses.use_of(devices), seen.use.reasons
         return not use.problems and all(use.reasons.get(each.address) == known.get(each.address) for each in devices)
+
+    @property
+    def view(self) -> View | None:
+        """What the agent goes by now; None before the first complete look. Nothing in it changes."""
+        with self.ledger.lock:
+            seen = self._memory.newest
+            if seen is None:
+                return None
+            tracked = self.ledger.tracked
+            return View(self._whitelist, seen.scan, seen.use, seen.reading, tracked, self._remembered)
 
     # Configuration
 

@@ -21,6 +21,9 @@ from pci_agent.discovery.hostnet import Addresses, net_addresses
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.libvirtd import Libvirtd
 from pci_agent.discovery.udev import Uevents
+from pci_agent.inspect.host import Kept
+from pci_agent.inspect.host import host as looked_at
+from pci_agent.inspect.inquiries import Inquiries, Known
 from pci_agent.model import device_spec
 from pci_agent.model.device import Device
 from pci_agent.model.reality import Habits
@@ -64,16 +67,38 @@ def serve(arguments: Sequence[str], commands: Iterable[str]) -> None:
         bus = rpc.transport(conf)
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
         speaking = started(conf, store, offered, client.tell, libvirt_uri=conf.agent.libvirt_uri)
-        server = rpc.server(bus, rpc.AGENT_TOPIC, conf.host, commands_of(conf, speaking.agent))
+        server = rpc.server(bus, rpc.AGENT_TOPIC, conf.host, *endpoints(conf, speaking.agent, speaking.libvirtd))
         # Where the broker is away this waits for it, which is no reason not to look.
         threading.Thread(target=server.start, name="starting", daemon=True).start()
         watch(conf, speaking, configured=lambda: whitelist(_configuration(arguments)))
         rpc.close(bus, server, patience_s=_PATIENCE_S)
 
 
-def commands_of(conf: cfg.ConfigOpts, device_agent: Agent) -> Endpoint:
-    """Give what answers an agent's commands on the bus."""
-    return Endpoint(device_agent, lifetime_s=conf.agent.claim_lifetime_s)
+def endpoints(conf: cfg.ConfigOpts, device_agent: Agent, libvirtd: Libvirtd | None) -> tuple[Endpoint, Inquiries]:
+    """Give what answers on the bus: an agent's commands, and who only asks."""
+    return Endpoint(device_agent, lifetime_s=conf.agent.claim_lifetime_s), inquiries(device_agent, libvirtd)
+
+
+def inquiries(device_agent: Agent, libvirtd: Libvirtd | None) -> Inquiries:
+    """Give what answers who only asks, from what the running agent knows; its lock is held for a moment alone."""
+
+    def known() -> Known | None:
+        view = device_agent.view
+        if view is None:
+            return None
+        kept = Kept(view.tracked, view.remembered)
+        unknown = _unknown(libvirtd, answered=view.reading is not None)
+        return view.whitelist, looked_at(view.scan, kept, view.use, view.reading, unknown=unknown)
+
+    return Inquiries(device_agent.ledger.agent_uuid, known)
+
+
+def _unknown(libvirtd: Libvirtd | None, *, answered: bool) -> list[str]:
+    """Say what the agent doesn't know of who holds what."""
+    trouble = "libvirt isn't asked" if libvirtd is None else libvirtd.trouble
+    if answered and (libvirtd is None or trouble is None):
+        return []
+    return [f"which domains hold what: {trouble or 'the next look takes in what libvirt says'}"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def explain(arguments: Sequence[str]) -> int:
     """Explain why functions are offered or not."""
     from pci_agent.cmd import configured, looking  # noqa: PLC0415
     from pci_agent.inspect import explain as explaining  # noqa: PLC0415
+    from pci_agent.inspect import naming  # noqa: PLC0415
 
     parser = _parser(
         "explain",
@@ -87,7 +88,7 @@ def explain(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     found = configured.read(asked)
     with looking.looked_at(asked, found) as host:
-        devices, missing = looking.found(asked.address, host)
+        devices, missing = naming.found(asked.address, host)
         told = [explaining.explain(device, found.whitelist, host) for device in devices]
     _answer(explaining.as_json(told) if asked.format == "json" else explaining.as_text(told))
     for line in missing:

@@ -1,7 +1,7 @@
 """Looks at the host for a command: sysfs, and of the running system also its use, the agent's store and libvirt."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pci_agent.agent.store import Machine, peek
@@ -14,9 +14,6 @@ from pci_agent.discovery.sysfs import Scan
 from pci_agent.errors import CommandFailed, LibvirtSilent, StoreFailed, StoreRefused
 from pci_agent.inspect import capture as captures
 from pci_agent.inspect.host import Host, Kept, host
-from pci_agent.model import device_spec
-from pci_agent.model.device import Device
-from pci_agent.model.whitelist import AddressGlob
 
 
 @contextmanager
@@ -37,40 +34,6 @@ def looked_at(asked: argparse.Namespace, configured: Configured) -> Iterator[Hos
         use = _use(configured, root, scan, unknown, here=here)
         reading = _reading(configured.libvirt_uri, scan, unknown) if here else None
         yield host(scan, kept, use, reading, unknown=unknown, files=configured.files)
-
-
-def found(texts: Iterable[str], host: Host) -> tuple[list[Device], list[str]]:
-    """
-    Find functions by what they are called: an address as the whitelist takes it, libvirt's name, a netdev's.
-
-    Returns:
-        The functions in the order asked for, each once, and a line for each name that none has.
-    """
-    devices: list[Device] = []
-    missing = []
-    for text in texts:
-        place = device_spec.place(text)
-        named = [device for device in host.scan.devices if _is_called(device, text, place, host)]
-        devices += [device for device in named if device not in devices]
-        if not named:
-            missing.append(_missing(text, host))
-    return devices, missing
-
-
-def _is_called(device: Device, text: str, place: AddressGlob | None, host: Host) -> bool:
-    if place is not None and place.matches(device.address):
-        return True
-    return text in (device.dev_id, *(netdev.name for netdev in device.netdevs), *host.names.get(device.address, ()))
-
-
-def _missing(text: str, host: Host) -> str:
-    bad = next((each.cause for each in host.scan.problems if each.address == text), None)
-    if bad is not None:
-        return f"{text} can't be told: {bad}"
-    used = [str(address) for address, reasons in host.blocked.items() if any(f"{text} " in each for each in reasons)]
-    if used:
-        return f"{text} is no netdev of a function itself, but stands on {', '.join(used)}: name that"
-    return f"{text or 'an empty name'} is no PCI function of this host: pci-agent discover lists them"
 
 
 def _kept(asked: argparse.Namespace, state_dir: str, unknown: list[str], *, here: bool) -> Kept:

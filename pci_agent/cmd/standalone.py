@@ -60,7 +60,9 @@ def _main(arguments: Sequence[str]) -> int:
             print(f"{looked.offered} of {looked.functions} PCI functions offered", file=sys.stderr)  # noqa: T201
             return Shell().run(["--os-endpoint", url, "device", "list"])
         print(f"REST is at {url}/v3/os-pci; Ctrl-C ends", flush=True)  # noqa: T201 - where to look next
-        agent_daemon.watch(conf, parts, configured=lambda: _whitelist(asked))
+        answering = agent_daemon.endpoints(conf, parts.agent, parts.libvirtd)
+        with _serving(bus, rpc.AGENT_TOPIC, conf.host, *answering):
+            agent_daemon.watch(conf, parts, configured=lambda: _whitelist(asked))
     return 0
 
 
@@ -115,15 +117,23 @@ def _tracker(conf: cfg.ConfigOpts, state_dir: str) -> Iterator[tuple[Any, Store]
     upgrade(engine)
     fleet = Store(engine, host_down_s=conf.tracker.host_down_s)
     bus = rpc.transport(conf, "fake://")
-    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet))
+    try:
+        with _serving(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet)):
+            yield bus, fleet
+    finally:
+        bus.cleanup()
+        engine.dispose()
+
+
+@contextmanager
+def _serving(bus: Any, topic: str, host: str, *endpoints: object) -> Iterator[None]:
+    server = rpc.server(bus, topic, host, *endpoints)
     server.start()
     try:
-        yield bus, fleet
+        yield
     finally:
         server.stop()
         server.wait()
-        bus.cleanup()
-        engine.dispose()
 
 
 @contextmanager

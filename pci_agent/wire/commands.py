@@ -2,7 +2,8 @@
 What an agent is told to do, and what it answers: versioned models, checked on both sides.
 
 A command names the agent that it is for, and a claim the session too that it was planned against; see PROTOCOL.md
-rules 13 to 17. Every command that changes something is answered with the report of its change.
+rules 13 to 17. Every command that changes something is answered with the report of its change. Inquiries change
+nothing: they are answered with what the commands on the host print.
 """
 
 from typing import Annotated, Literal
@@ -24,6 +25,7 @@ from pci_agent.wire.messages import (
 )
 
 _Attempt = Annotated[int, Field(ge=1, le=2**31 - 1)]
+_DeviceSpec = Annotated[str, Field(max_length=65_536)]
 
 
 class SpecRecord(Model):
@@ -98,6 +100,28 @@ class AskCommand(_Command):
     """Ask something of the agent, or for a look."""
 
 
+class ExplainCommand(_Command):
+    """
+    Ask why a function is offered or not.
+
+    Attributes:
+        address: as ``pci-agent explain`` takes it: as lspci or the whitelist writes it, libvirt's name or a netdev's
+    """
+
+    address: Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class PlanCommand(_Command):
+    """
+    Ask what another whitelist would change.
+
+    Attributes:
+        device_specs: the values of ``[pci] device_spec``, in order; none: nothing is offered
+    """
+
+    device_specs: Annotated[tuple[_DeviceSpec, ...], Field(max_length=1024)]
+
+
 class CommandAnswer(Model):
     """
     What became of a command.
@@ -118,6 +142,35 @@ class CommandAnswer(Model):
     highest: int | None = None
     reason: str | None = None
     report: Report | None = None
+
+
+class RefusalRecord(Model):
+    """One thing that is wrong in a whitelist; see errors.Refusal."""
+
+    option: str
+    entry: int | None = None
+    key: str | None = None
+    value: str
+    what: str
+    cure: str
+
+
+class InquiryAnswer(Model):
+    """
+    The answer to an inquiry.
+
+    Attributes:
+        verdict: ok, stranger, unknown, unavailable or refused; see model.claims.Verdict
+        document: of ok: the JSON text that the command of that name prints with ``-f json``
+        reason: in words, of all but ok
+        refusals: of a whitelist that can't be used: everything that is wrong with it
+    """
+
+    version: str = VERSION
+    verdict: Name
+    document: str | None = None
+    reason: str | None = None
+    refusals: tuple[RefusalRecord, ...] = ()
 
 
 class Listing(Model):

@@ -62,12 +62,12 @@ def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
         raise ConfigurationRefused([refusal]) from error
 
 
-def server(bus: Any, topic: str, host: str, endpoint: object) -> Any:
-    """Make a server whose public methods answer calls to *topic*; ``start``, ``stop`` and ``wait`` it."""
+def server(bus: Any, topic: str, host: str, *endpoints: object) -> Any:
+    """Make a server: the endpoints' public methods answer calls to *topic*; ``start``, ``stop`` and ``wait`` it."""
     return oslo_messaging.get_rpc_server(
         bus,
         oslo_messaging.Target(topic=topic, server=host, version=_VERSION),
-        [endpoint],
+        endpoints,
         access_policy=oslo_messaging.DefaultRPCAccessPolicy,
     )
 
@@ -164,7 +164,7 @@ class AgentClient:
 
         Args:
             host: the hypervisor's name
-            verb: which of agent.endpoint's methods
+            verb: which method of agent.endpoint or inspect.inquiries
             command: its message
             answer: what it answers with
 

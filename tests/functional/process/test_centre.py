@@ -1,16 +1,20 @@
 """pci-tracker, pci-api and pci-tracker-manage as processes of their own, with an agent, on a real broker."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from buses import bus
 from pci_agent.tracker.migrations import versions
+from pci_agent.wire import rpc
+from pci_agent.wire.commands import ExplainCommand, InquiryAnswer
 from services import RabbitMQ, free_port, wait_for
 from test_agent_daemon import PROGRAMS, Systemd
 
@@ -59,6 +63,20 @@ def test_the_four_programs_together_show_this_machine(fleet: list[Systemd]) -> N
     wait_for(lambda: len(listed()) == len(entries), "the report")
     assert [device["address"] for device in listed()] == entries
     assert [process.stop() for process in fleet] == [0, 0, 0]
+
+
+def test_an_agent_answers_on_the_broker_why_a_function_is_offered(
+    fleet: list[Systemd], rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    fleet[-1].wait_for("READY=1")
+    with closing(sqlite3.connect(tmp_path / "state/agent.sqlite")) as database:
+        ((agent_uuid,),) = database.execute("SELECT agent_uuid FROM agent").fetchall()
+    entry = min(entry.name for entry in Path("/sys/bus/pci/devices").iterdir())
+    with bus(rabbitmq.url) as opened:
+        asked = ExplainCommand(agent_uuid=agent_uuid, address=entry)
+        answer = rpc.AgentClient(opened, timeout_s=10).call("this-machine", "explain", asked, InquiryAnswer)
+    (told,) = json.loads(answer.document or "[]")
+    assert (told["address"], told["offered"], told["decided_by"]) == (entry, True, 1)
 
 
 @pytest.mark.parametrize("program", ["pci-tracker", "pci-api"])
