@@ -7,9 +7,10 @@ What the host itself uses is what the test says in *uses*: a reason by address. 
 from contextlib import ExitStack
 from pathlib import Path
 
+from pci_agent.agent.identity import Machine
 from pci_agent.agent.ledger import Clock
 from pci_agent.agent.service import Agent, Senses
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.store import Store
 from pci_agent.discovery.hostuse import HostUse, Source
 from pci_agent.discovery.libvirt import Reading
 from pci_agent.model import device_spec

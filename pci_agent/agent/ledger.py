@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pci_agent.agent.conversation import Conversation, Snapshot, Speaker, State
-from pci_agent.agent.records import pool_records, record_of
+from pci_agent.agent.records import known_of, pool_records, record_of
 from pci_agent.agent.store import HostFacts, Store
 from pci_agent.model.claims import Now
 from pci_agent.model.families import Families
 from pci_agent.model.inventory import TrackedDevice
+from pci_agent.model.restored import restored
 from pci_agent.model.standing import HostState, settle
 from pci_agent.model.stats import pools
 from pci_agent.wire.messages import AgentStatus, Answer, DeviceRecord, Heartbeat, Report, Token, digest, digest_after
@@ -44,13 +45,14 @@ class Clock:
 class Ledger:
     """What one agent knows and has told. Every method may be called by any thread."""
 
-    def __init__(self, store: Store, *, host: str, clock: Clock) -> None:
+    def __init__(self, store: Store, *, host: str, clock: Clock, lifetime_s: float) -> None:
         self.lock = threading.RLock()
         self.clock = clock
         self.tombstones: dict[str, int] = {}
         self.state = HostState()
         self._store = store
         self._host = host
+        self._lifetime_s = lifetime_s
         self._changed: Callable[[], None] = lambda: None
 
     def start(self, changed: Callable[[], None] = lambda: None) -> None:
@@ -64,14 +66,13 @@ class Ledger:
             self._changed = changed
             self.facts = self._store.host_facts()
             self.state = replace(self.state, disabled=self.facts.disabled)
-            tracked = list(self._store.tracked().values())
-            if self.facts.boot_id != self._store.boot_id:  # no domain outlives a boot
-                tracked = [replace(item, domain=None) for item in tracked]
-            self._tracked = Families.of(tracked)
+            self._tracked = Families.of(self._store.tracked().values())
             shown = (record_of(item) for item in self._tracked.values() if item.shown)
             self._records: Mapping[str, DeviceRecord] = {record.uuid: record for record in shown}
             self._acknowledged = self._store.acknowledged()
             self._begin()
+            if self.facts.boot_id != self._store.boot_id:  # no domain outlives a boot
+                self.change([replace(item, domain=None) for item in self._tracked.values()])
 
     def _begin(self, *inherited: Token) -> None:
         now = digest(record.hash for record in self._records.values())
@@ -124,7 +125,8 @@ class Ledger:
             return True
 
     def _keep(self, merged: Families, changed: list[TrackedDevice], facts: HostFacts) -> None:
-        gone = {item.uuid for item in changed} & self._records.keys()
+        before = (self._tracked.get(item.identity) for item in changed)
+        gone = {item.uuid for item in before if item is not None} & self._records.keys()
         come = [record_of(item) for item in changed if item.shown]
         records = {**self._records, **{record.uuid: record for record in come}}
         for uuid in gone.difference(record.uuid for record in come):
@@ -187,8 +189,15 @@ class Ledger:
             if heard.acknowledged is not None:
                 self._acknowledge(heard.acknowledged)
             if heard.adopt is not None:
+                self._take_over(answer)
                 self._begin(heard.adopt)
             return heard.trouble
+
+    def _take_over(self, answer: Answer) -> None:
+        """Believe the tracker rather than a store that was restored from an older copy, or lost."""
+        known = [known_of(record, self._lifetime_s) for record in answer.known]
+        LOG.warning("the tracker's state of this host is later than the store's: %d devices taken over", len(known))
+        self.change(restored(self._tracked.values(), known))
 
     def _acknowledge(self, state: State) -> None:
         before = {} if self._acknowledged is None else self._acknowledged.hashes

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from pci_agent.model.device import Device
+from pci_agent.model.address import PciAddress
+from pci_agent.model.device import Device, DevType
 from pci_agent.model.inventory import TrackedDevice
-from pci_agent.model.state import Owner
+from pci_agent.model.restored import Known
+from pci_agent.model.state import Owner, Status
 from pci_agent.model.stats import Pool
-from pci_agent.wire.messages import DeviceRecord, PoolRecord, device_record
+from pci_agent.wire.messages import DeviceRecord, KnownRecord, PoolRecord, device_record
 
 
 def record_of(item: TrackedDevice) -> DeviceRecord:
@@ -37,6 +39,33 @@ def _owner(owner: Owner | None) -> dict[str, object]:
     if owner is None:
         return {}
     return {name: getattr(owner, name) for name in ("instance_uuid", "request_id", "attempt", "project_id", "user_id")}
+
+
+def known_of(record: KnownRecord, lifetime_s: float) -> Known:
+    """Read what the tracker knows of a device; a claim's lifetime isn't in it, and is the agent's own then."""
+    allocated = record.status == Status.ALLOCATED
+    owner = (
+        None
+        if record.instance_uuid is None
+        else Owner(
+            instance_uuid=record.instance_uuid,
+            request_id=record.request_id,
+            attempt=record.attempt,
+            project_id=record.project_id,
+            user_id=record.user_id,
+            allocated=allocated,
+            lifetime_s=None if allocated else lifetime_s,
+        )
+    )
+    return Known(
+        uuid=record.uuid,
+        address=PciAddress.parse(record.address),
+        vendor_id=record.vendor_id,
+        product_id=record.product_id,
+        dev_type=DevType(record.dev_type),
+        parent_addr=None if record.parent_addr is None else PciAddress.parse(record.parent_addr),
+        owner=owner,
+    )
 
 
 def pool_records(pools: Iterable[Pool]) -> tuple[PoolRecord, ...]:

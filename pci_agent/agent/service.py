@@ -139,9 +139,10 @@ class Agent:
         senses: Senses | None = None,
         habits: Habits | None = None,
         leak_grace_s: float = 600,
+        lifetime_s: float = 600,
         clock: Clock | None = None,
     ) -> None:
-        self.ledger = Ledger(store, host=host, clock=clock or Clock())
+        self.ledger = Ledger(store, host=host, clock=clock or Clock(), lifetime_s=lifetime_s)
         self.habits = habits or Habits()
         self._store = store
         self._whitelist = whitelist
@@ -304,7 +305,7 @@ class Agent:
 
     def _say_how_it_fares(self, seen: _Seen) -> None:
         self._set_status(
-            problems=_problems(seen.scan, seen.use) + self._libvirt_problems(seen.reading),
+            problems=_problems(seen.scan, seen.use) + self._libvirt_problems(seen.reading) + self._store_problems(),
             unresolved_devnames=self._whitelist.unresolved_devnames(self._memory.names),
         )
 
@@ -313,6 +314,9 @@ class Agent:
             return tuple(ProblemRecord(cause=f"libvirt: {cause}") for cause in reading.problems)
         waits = self.ledger.state.waiting
         return () if waits is None else (ProblemRecord(cause=f"nothing is offered: waiting for {waits}"),)
+
+    def _store_problems(self) -> tuple[ProblemRecord, ...]:
+        return () if self._store.trouble is None else (ProblemRecord(cause=self._store.trouble),)
 
     def _set_status(self, **news: tuple[object, ...]) -> None:
         if any(getattr(self._status, name) != value for name, value in news.items()):
@@ -395,7 +399,12 @@ class Agent:
 
     def answered(self, answer: Answer) -> str | None:
         """Take in the tracker's answer; gives what to tell people, None where all is well."""
-        return self.ledger.answered(answer)
+        with self.ledger.lock:
+            session = self.ledger.token.session
+            trouble = self.ledger.answered(answer)
+            if self.ledger.token.session != session and self._memory.newest is not None:
+                self._conclude(self._memory.newest)  # what was taken over gives way to libvirt's word
+            return trouble
 
     def records(self) -> tuple[DeviceRecord, ...]:
         """Give the devices as the tracker is told of them, in order of address."""

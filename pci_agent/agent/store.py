@@ -1,28 +1,36 @@
 """
 The agent's own durable state: one SQLite file in the state directory.
 
-A change is here before anyone hears of it. One process has the store at a time (flock, until it exits). The
-agent's uuid is made once and belongs to this machine: a store that was copied from another machine keeps
-nothing of it but the file name.
+A change is here before anyone hears of it. One process has the store at a time (flock, until it exits). A store that
+was copied from another machine keeps nothing of it but the file name. One that is damaged is moved aside, never
+emptied, and that is said: what it knew comes back from the tracker and libvirt.
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Self
 from urllib.parse import quote
 from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
+from pci_agent.agent import identity
 from pci_agent.agent.conversation import State
+from pci_agent.agent.identity import Identity, Machine
 from pci_agent.errors import StoreFailed, StoreRefused
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.state import Disabled
 from pci_agent.wire.messages import Token
+
+LOG = logging.getLogger(__name__)
+
+FILE = "agent.sqlite"
 
 _CHANGES = (
     """
@@ -63,33 +71,6 @@ _HOST_FACTS = TypeAdapter(HostFacts)
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """
-    What tells one machine from another; None where it can't be read.
-
-    Attributes:
-        machine_id: /etc/machine-id
-        product_uuid: /sys/class/dmi/id/product_uuid, which only root reads
-        boot_id: /proc/sys/kernel/random/boot_id, which tells one boot from another
-    """
-
-    machine_id: str | None
-    product_uuid: str | None
-    boot_id: str | None = None
-
-    @classmethod
-    def read(cls, root: str = "/") -> Self:
-        """Read both below *root*."""
-        files = ("etc/machine-id", "sys/class/dmi/id/product_uuid", "proc/sys/kernel/random/boot_id")
-        return cls(*(_line(os.path.join(root, file)) for file in files))
-
-    def differs_from(self, other: "Machine") -> bool:
-        """True where both know one of the two, and it isn't the same."""
-        pairs = ((self.machine_id, other.machine_id), (self.product_uuid, other.product_uuid))
-        return any(ours and theirs and ours != theirs for ours, theirs in pairs)
-
-
-@dataclass(frozen=True, slots=True)
 class Session:
     """One start of the agent: its name, the generation to go on from, and the last state of each one before."""
 
@@ -101,10 +82,12 @@ class Session:
 class Store:
     """The state directory of one agent. Made by *opened*, which closes it again."""
 
-    def __init__(self, database: sqlite3.Connection, agent_uuid: str, boot_id: str) -> None:
+    def __init__(self, database: sqlite3.Connection, agent_uuid: str, boot_id: str, trouble: str | None = None) -> None:
         self._database = database
         self.boot_id = boot_id
         self.agent_uuid = agent_uuid
+        self.trouble = trouble
+        """Why what this agent knew before isn't here; None where it is, or where it never knew anything."""
 
     @classmethod
     @contextmanager
@@ -122,10 +105,11 @@ class Store:
             raise StoreRefused(f"{directory}: {error.strerror}; set [agent] state_dir to a place to write") from error
         try:
             _lock(lock, directory)
-            path = os.path.join(directory, "agent.sqlite")
-            database, agent_uuid = _open(path, machine)
+            database, agent_uuid, trouble = _open(directory, machine)
+            if trouble is not None:
+                LOG.error(trouble)
             try:
-                yield cls(database, agent_uuid, machine.boot_id or "")
+                yield cls(database, agent_uuid, machine.boot_id or "", trouble)
             finally:
                 database.close()
         finally:
@@ -177,8 +161,7 @@ class Store:
             items = [_TRACKED.validate_json(row[0]) for row in rows]
         except (ValidationError, sqlite3.DatabaseError) as error:
             raise StoreRefused(
-                f"the tracked devices can't be read back ({error}); move agent.sqlite in the state directory aside to"
-                " begin anew, with new uuids for all devices"
+                f"the tracked devices can't be read back ({error}); the agent moves a damaged file aside when it starts"
             ) from error
         return {item.identity: item for item in items}
 
@@ -195,7 +178,7 @@ class Store:
         with self._writing() as database:
             database.executemany(
                 "INSERT INTO device (identity, uuid, tracked) VALUES (?, ?, ?)"
-                " ON CONFLICT (identity) DO UPDATE SET tracked = excluded.tracked",
+                " ON CONFLICT (identity) DO UPDATE SET uuid = excluded.uuid, tracked = excluded.tracked",
                 [(item.identity, item.uuid, _TRACKED.dump_json(item).decode()) for item in changed],
             )
             database.execute(
@@ -255,7 +238,7 @@ def peek(directory: str, machine: Machine) -> tuple[dict[str, TrackedDevice], di
         StoreFailed: there is none, or it can't be read by this user.
         StoreRefused: it is of another version, or damaged.
     """
-    path = os.path.join(directory, "agent.sqlite")
+    path = os.path.join(directory, FILE)
     try:
         os.stat(path)
         # Without a journal nobody has it open, and it can be read as the plain file that it is, by any user.
@@ -274,14 +257,6 @@ def peek(directory: str, machine: Machine) -> tuple[dict[str, TrackedDevice], di
         raise StoreRefused(f"{path}: {error}") from error
 
 
-def _line(path: str) -> str | None:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read().strip().lower() or None
-    except OSError:
-        return None
-
-
 def _lock(lock: int, directory: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -292,49 +267,103 @@ def _lock(lock: int, directory: str) -> None:
         ) from None
 
 
-def _open(path: str, machine: Machine) -> tuple[sqlite3.Connection, str]:
+def _open(directory: str, machine: Machine) -> tuple[sqlite3.Connection, str, str | None]:
+    """Give the database, the agent's uuid, and what is wrong; a file that can't be read is moved aside."""
+    path, trouble = os.path.join(directory, FILE), None
     try:
-        database = _connect(path)
-        return database, _claim_for(database, machine)
-    except sqlite3.OperationalError as error:
+        try:
+            database = _connect(path)
+        except _Damaged as damage:
+            aside = _move_aside(path)
+            trouble = f"{path} is damaged ({damage}): it is {aside} now, and what it knew is asked of the tracker"
+            database = _connect(path)
+        return database, *_owned(directory, database, machine, trouble)
+    except (OSError, sqlite3.Error) as error:
         raise StoreFailed(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise StoreRefused(f"{path}: {error}; move it aside to begin anew, with new uuids for all devices") from error
+
+
+class _Damaged(Exception):
+    """What stands in the file isn't what was written to it; the text says what was found."""
+
+
+def _move_aside(path: str) -> str:
+    """Rename the file, and what SQLite keeps beside it, to the first name that is free."""
+    number = next(number for number in count(1) if not os.path.exists(f"{path}.damaged-{number}"))
+    for more in ("", "-wal", "-shm"):
+        if os.path.exists(path + more):
+            os.rename(path + more, f"{path}.damaged-{number}{more}")
+    return f"{path}.damaged-{number}"
 
 
 def _connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, check_same_thread=False)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > len(_CHANGES):
-        raise StoreRefused(f"{path}: written by a later pci-agent (schema {version}, this one reads {len(_CHANGES)})")
-    for number, change in enumerate(_CHANGES[version:], version + 1):
-        database.executescript(f"BEGIN; {change} PRAGMA user_version = {number}; COMMIT;")
+    try:
+        with _damage_told():
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+        _refuse_a_later(version, path)
+        with _damage_told():
+            for number, change in enumerate(_CHANGES[version:], version + 1):
+                database.executescript(f"BEGIN; {change} PRAGMA user_version = {number}; COMMIT;")
+            _verify(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
-def _claim_for(database: sqlite3.Connection, machine: Machine) -> str:
-    """Give the agent's uuid on this machine; what another machine left in the file is taken out."""
+def _refuse_a_later(version: int, path: str) -> None:
+    if version > len(_CHANGES):
+        raise StoreRefused(f"{path}: written by a later pci-agent (schema {version}, this one reads {len(_CHANGES)})")
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Tell damage from a disk that is full, away or somebody else's: these pass by as they are."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # that one is SQL that doesn't fit the tables
+            raise
+        raise _Damaged(str(error)) from error
+    except (sqlite3.DatabaseError, StoreRefused) as error:
+        raise _Damaged(str(error)) from error
+
+
+def _verify(database: sqlite3.Connection) -> None:
+    """Read everything once."""
+    (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise sqlite3.DatabaseError(said)
+    store = Store(database, "", "")
+    store.tracked()
+    store.host_facts()
+    store.remembered()
+    store.acknowledged()
+    database.execute("SELECT agent_uuid, machine_id, product_uuid FROM agent").fetchall()
+    database.execute("SELECT number, session, generation, digest FROM session").fetchall()
+
+
+def _owned(
+    directory: str, database: sqlite3.Connection, machine: Machine, trouble: str | None
+) -> tuple[str, str | None]:
+    """Give the agent's uuid on this machine; what another agent or machine left in the file is taken out."""
+    beside = identity.kept(directory)
     row = database.execute("SELECT agent_uuid, machine_id, product_uuid FROM agent").fetchone()
-    if row is not None and not machine.differs_from(Machine(row[1], row[2])):
-        _learn(database, machine)
-        return str(row[0])
-    agent_uuid = str(uuid4())
+    within = None if row is None else Identity(*row)
+    ours = next((here for each in (beside, within) if each is not None and (here := each.on(machine))), None)
+    who = ours or Identity.new(machine)
     with database:
-        for table in ("agent", "session", "device", "acknowledged", "acknowledged_device", "netdev", "host"):
-            database.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand above
+        if (within is not None and within.on(machine) is None) or (within and within.agent_uuid != who.agent_uuid):
+            for table in ("agent", "session", "device", "acknowledged", "acknowledged_device", "netdev", "host"):
+                database.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand above
+        database.execute("DELETE FROM agent")
         database.execute(
             "INSERT INTO agent (agent_uuid, machine_id, product_uuid) VALUES (?, ?, ?)",
-            (agent_uuid, machine.machine_id, machine.product_uuid),
+            (who.agent_uuid, who.machine_id, who.product_uuid),
         )
-    return agent_uuid
-
-
-def _learn(database: sqlite3.Connection, machine: Machine) -> None:
-    """Keep what this start could read of the machine and an earlier one could not."""
-    with database:
-        database.execute(
-            "UPDATE agent SET machine_id = coalesce(machine_id, ?), product_uuid = coalesce(product_uuid, ?)",
-            (machine.machine_id, machine.product_uuid),
-        )
+    identity.keep(directory, who)
+    if within is None and ours is not None and trouble is None:
+        trouble = f"{directory}/{FILE} is gone: what it knew is asked of the tracker"
+    return who.agent_uuid, trouble

@@ -10,9 +10,10 @@ from oslo_config import cfg
 
 from pci_agent.agent.daemon import Daemon
 from pci_agent.agent.endpoint import Endpoint
+from pci_agent.agent.identity import Machine
 from pci_agent.agent.reporter import Reporter, Tell
 from pci_agent.agent.service import Agent, Senses
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.store import Store
 from pci_agent.bell import Bell
 from pci_agent.cmd import process
 from pci_agent.conf import agent, host, pci
@@ -144,6 +145,7 @@ def started(
         senses=senses(conf, libvirtd),
         habits=Habits(observe=conf.agent.observe, free_leaked=conf.agent.repair == "free"),
         leak_grace_s=conf.agent.leak_grace_s,
+        lifetime_s=conf.agent.claim_lifetime_s,
     )
     reporter = Reporter(device_agent, tell, heartbeat_s=conf.agent.heartbeat_interval_s, told=bell.ring)
     device_agent.start(changed=reporter.wake)

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pci_agent.agent.store import Machine, peek
+from pci_agent.agent.identity import Machine
+from pci_agent.agent.store import peek
 from pci_agent.cmd import process
 from pci_agent.cmd.configured import Configured
 from pci_agent.discovery import hostuse, libvirt, sysfs

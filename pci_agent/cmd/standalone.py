@@ -16,9 +16,9 @@ from typing import Any
 
 from oslo_config import cfg
 
+from pci_agent.agent.identity import Machine
 from pci_agent.agent.reporter import Reporter
 from pci_agent.agent.service import Agent
-from pci_agent.agent.store import Machine
 from pci_agent.agent.store import Store as AgentStore
 from pci_agent.api.app import application
 from pci_agent.api.serving import ONLY_HOST, http_server

@@ -166,7 +166,7 @@ def _refusal(wanted: Wanted, asked: Claim, live: Sequence[TrackedDevice], tombst
     if owner.attempt > wanted.attempt:
         reason = f"attempt {owner.attempt} of {request_id} is there already"
         return Outcome(Verdict.STALE, highest=owner.attempt, reason=reason)
-    if owner.instance_uuid != asked.instance_uuid or owner.content != wanted.content:
+    if owner.instance_uuid != asked.instance_uuid or owner.content not in ("", wanted.content):
         reason = f"the request {request_id} is there with another content, of {owner.instance_uuid}"
         return Outcome(Verdict.CONFLICT, reason=reason)
     return None

@@ -100,11 +100,10 @@ class Families(Mapping[str, TrackedDevice]):
         return {group: frozenset(keys) for group, keys in having.items() if len(keys) > 1}
 
     def differing(self, before: "Families") -> Iterator[TrackedDevice]:
-        """Yield the devices that are other than in the inventory before."""
-        for key in self._differing_families(before) & self.families.keys():
-            for item in self.families[key].items:
-                if before.get(item.identity) is not item:
-                    yield item
+        """Yield the devices that are other than in the inventory before, in order of address."""
+        for key, family in self.families.items():
+            if before.families.get(key) is not family:
+                yield from (item for item in family.items if before.get(item.identity) is not item)
 
     def touched(self, before: "Families") -> set[PciAddress]:
         """Name the families that are other than before, and those that share an IOMMU group with one."""

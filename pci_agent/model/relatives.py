@@ -2,8 +2,9 @@
 Which devices can't be given because somebody holds another one: their PF, their VFs, their IOMMU groups.
 
 A PF and its VFs exclude one another: whoever has the PF has the VFs' hardware. The kernel gives the members of
-an IOMMU group to one guest alone. What is held still counts once it has left, until it is freed, and so does a
-device that a domain has though the whitelist never offered it.
+an IOMMU group to one guest alone. What is held still counts once it has left, until it is freed: another one of its
+kind at its address isn't given, since the holder's domain asks for that address. So does a device that a domain has
+though the whitelist never offered it.
 """
 
 from collections.abc import Iterable
@@ -64,7 +65,7 @@ class Held:
         Tell what a held device means for another one.
 
         Args:
-            device: the one that might be given
+            device: the one that might be given, which nobody holds
             guest: to whom; the IOMMU groups that this instance has a part of are open to it
 
         Returns:
@@ -73,6 +74,9 @@ class Held:
         relative = self._by_parent.get(device.address)
         if relative is None and device.parent_addr is not None:
             relative = self._by_address.get(device.parent_addr)
+        before = self._by_address.get(device.address)
+        if before is not None and _are_alike(before.device, device):
+            return Status.UNAVAILABLE, f"{before.instance_uuid} holds the one that was at its address"
         if relative is not None:
             kind = "its PF" if relative.device.address == device.parent_addr else "its VF"
             status = Status.UNAVAILABLE if relative.status is Status.ALLOCATED else Status.UNCLAIMABLE
@@ -83,6 +87,10 @@ class Held:
                     what = f"{hold.device.address} of its IOMMU group {device.iommu_group}"
                     return Status.UNAVAILABLE, f"{hold.instance_uuid} holds {what}"
         return None
+
+
+def _are_alike(one: Device, other: Device) -> bool:
+    return (one.vendor_id, one.product_id) == (other.vendor_id, other.product_id)
 
 
 def _keep_firmer(held: dict[PciAddress, Hold], address: PciAddress, hold: Hold) -> None:

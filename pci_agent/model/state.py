@@ -80,7 +80,7 @@ class Owner:
         instance_uuid: the instance, which is its libvirt domain's UUID
         request_id: the PCI request that the device serves; None where it was found in a domain
         attempt: which attempt of that request
-        content: what was asked for, as one word; a repeated claim must ask for the same
+        content: what was asked for, as one word; a repeated claim must ask for the same. Empty where that was lost
         project_id: the instance's project, as the claim said
         user_id: the instance's user, as the claim said
         allocated: False while only claimed

@@ -7,7 +7,7 @@ What the tracker keeps, and the only module that speaks SQL.
 * Another session takes a host over at once where its lineage names the row's session, else only after the
   holder has been silent. A superseded host is soft-deleted with its devices.
 * Only the row's own session is a sign of life. Time is the database's.
-* An agent that finds a state here which it can't have written was restored from a copy, and gets the owners.
+* An agent that finds a state here which it can't have written was restored from a copy, and gets what is here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from pci_agent.wire.messages import (
     Answer,
     DeviceRecord,
     Heartbeat,
-    OwnerRecord,
+    KnownRecord,
     Report,
     Token,
     Verdict,
@@ -121,9 +121,9 @@ class Store:
         if same:
             _keep_status(connection, message)
             return Answer(verdict=Verdict.OK, token=held)
-        # Read after the token: owners of a later state do no harm, for nothing replaces the token then.
-        owners = () if wrote(message, held) else _owners(connection, row.id)
-        return Answer(verdict=Verdict.HOLDS, token=held, owners=owners)
+        # Read after the token: devices of a later state do no harm, for nothing replaces the token then.
+        known = () if wrote(message, held) else _known(connection, row.id)
+        return Answer(verdict=Verdict.HOLDS, token=held, known=known)
 
     # What people ask
 
@@ -208,11 +208,11 @@ def wrote(message: Report | Heartbeat, held: Token) -> bool:
     )
 
 
-def _owners(connection: Connection, node_id: int) -> tuple[OwnerRecord, ...]:
-    columns = [pci_devices.c[name] for name in OwnerRecord.model_fields]
-    held = (_DEVICE.compute_node_id == node_id, _DEVICE.deleted == 0, _DEVICE.instance_uuid.is_not(None))
-    rows = connection.execute(select(*columns).where(*held).order_by(_DEVICE.id)).mappings()
-    return tuple(OwnerRecord(**row) for row in rows)
+def _known(connection: Connection, node_id: int) -> tuple[KnownRecord, ...]:
+    columns = [pci_devices.c[name] for name in KnownRecord.model_fields]
+    living = (_DEVICE.compute_node_id == node_id, _DEVICE.deleted == 0)
+    rows = connection.execute(select(*columns).where(*living).order_by(_DEVICE.id)).mappings()
+    return tuple(KnownRecord(**row) for row in rows)
 
 
 def _named(column: ColumnElement[int], name: str) -> Iterator[ColumnElement[bool]]:

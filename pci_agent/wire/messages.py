@@ -196,24 +196,27 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-class OwnerRecord(Model):
+class KnownRecord(Model):
     """
-    Who holds one device, as the tracker has it.
+    One device as the tracker has it, for an agent that has lost what it knew of it.
 
     Attributes:
-        uuid, address, hash: of the device
-        status: claimed or allocated; whatever else the agent said of a device that somebody holds
+        status: claimed or allocated where somebody holds it
+        instance_uuid, request_id, attempt, project_id, user_id: who does; None while nobody does
     """
 
     uuid: Uuid
     address: Address
+    vendor_id: HexId
+    product_id: HexId
+    dev_type: Address
+    parent_addr: Address | None = None
     status: Short
-    instance_uuid: Uuid
+    instance_uuid: Uuid | None = None
     request_id: Uuid | None = None
     attempt: Count = 0
     project_id: Name | None = None
     user_id: Name | None = None
-    hash: Digest
 
 
 class Answer(Model):
@@ -223,15 +226,15 @@ class Answer(Model):
     Attributes:
         token: ``ok`` and ``holds``: what the tracker holds now; None where it holds nothing
         reason: ``taken``: by whom; ``bad_digest`` and ``refused``: why
-        owners: ``holds`` of a token that the agent can't have written by itself: every device of it that somebody
-            has, for the agent to take over; empty where the agent knows better
+        known: ``holds`` of a token that the agent can't have written by itself: every device of it, for the agent to
+            take over uuids and owners; empty where the agent knows better
     """
 
     version: str = VERSION
     verdict: Verdict
     token: Token | None = None
     reason: str | None = None
-    owners: tuple[OwnerRecord, ...] = ()
+    known: tuple[KnownRecord, ...] = ()
 
 
 def digest(hashes: Iterable[str]) -> str:

@@ -2,8 +2,9 @@
 The agent against a model of what it promises, through anything that may happen to a host.
 
 A host in a directory with one PF that has VFs and a card; libvirt's word is a reading that the test writes. Commands
-may be repeated and delayed. What is checked after each step: no device has two owners, no answered claim is lost, no
-answered free is undone, no device of a running domain is offered, pools are the fold of the inventory.
+may be repeated and delayed, the agent killed, the host booted, the store put back as it was or damaged. What is
+checked after each step: no device has two owners, no answered claim is lost, no answered free is undone, no device of
+a running domain is offered, pools are the fold of the inventory.
 """
 
 import shutil
@@ -16,16 +17,19 @@ from typing import Any
 from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from test_reports import silence
 
 from pci_agent.agent.commands import Commands, Done
+from pci_agent.agent.identity import Machine
 from pci_agent.agent.ledger import Clock
 from pci_agent.agent.service import Agent, Senses
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.store import Store
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.libvirt import Domain, Holding, How, Reading
 from pci_agent.model import device_spec
 from pci_agent.model.address import PciAddress
 from pci_agent.model.claims import Claim, Verdict, Wanted
+from pci_agent.model.device import DevType
 from pci_agent.model.request import PciRequest, Spec
 from pci_agent.model.state import Disabled, Status
 from pci_agent.model.stats import pools
@@ -43,7 +47,11 @@ INSTANCES = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(
 REQUESTS = [f"10000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 EVERYTHING = '{"address": "*:*:*.*"}'
 WHITELISTS = [EVERYTHING, EVERYTHING, '{"product_id": "1520"}', '{"address": "0000:04:10.0"}']
-SPECS = {"vf": Spec(product_id="1520"), "card": Spec(vendor_id="10de")}
+SPECS = {
+    "vf": Spec(product_id="1520"),
+    "pf": Spec(product_id="1521", dev_type=DevType.PF),
+    "card": Spec(vendor_id="10de"),
+}
 LIFETIME_S = 100.0
 
 
@@ -65,6 +73,8 @@ class World:
     """By address: who has it, and whether that one runs."""
     uses: set[str] = field(default_factory=set)
     now: float = 1000.0
+    wall: float = 1_700_000_000.0
+    boots: int = 1
     numvfs: int = 4
 
 
@@ -92,7 +102,7 @@ class Host(RuleBasedStateMachine):
         self._start()
 
     def _start(self) -> None:
-        self.opened = Store.opened(str(self.folder / "agent"), Machine("machine", None, "boot"))
+        self.opened = Store.opened(str(self.folder / "agent"), Machine("machine", None, f"boot {self.world.boots}"))
         self.store = self.opened.__enter__()
         self.agent = Agent(
             self.store,
@@ -104,7 +114,7 @@ class Host(RuleBasedStateMachine):
                 use_of=lambda _: HostUse({PciAddress.parse(each): ("used",) for each in self.world.uses}, ()),
                 reading=lambda _: self.reading,
             ),
-            clock=Clock(boottime=lambda: self.world.now, wall=lambda: self.world.now),
+            clock=Clock(boottime=lambda: self.world.now, wall=lambda: self.world.wall),
         )
         self.agent.start()
         self.commands = Commands(self.agent)
@@ -283,6 +293,7 @@ class Host(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, 60.0, 150.0]))
     def time_passes(self, seconds: float) -> None:
         self.world.now += seconds
+        self.world.wall += seconds
         before = {name: promise for name, promise in self.promises.items() if not promise.allocated}
         self.agent.expire()
         held = {item.owner.request_id for item in self._items().values() if item.owner is not None}
@@ -352,6 +363,38 @@ class Host(RuleBasedStateMachine):
     @rule()
     def kill_and_start(self) -> None:
         self.opened.__exit__(None, None, None)
+        self._start()
+
+    @rule()
+    def boot_the_host(self) -> None:
+        """No domain runs, no VF is there, nothing is in use, and the clock of claims begins anew."""
+        self.opened.__exit__(None, None, None)
+        self.world.boots += 1
+        self.world.now, self.world.wall = 10.0, self.world.wall + 60
+        self.world.uses.clear()
+        if (self.sysfs.entries / PF).is_symlink():
+            self.sysfs.set_numvfs(PF, [])
+        self.world.numvfs = 0
+        self.world.domains = {address: (instance, False) for address, (instance, _) in self.world.domains.items()}
+        self._start()
+
+    @rule()
+    def copy_the_store(self) -> None:
+        shutil.rmtree(self.folder / "copy", ignore_errors=True)
+        shutil.copytree(self.folder / "agent", self.folder / "copy")
+
+    @precondition(lambda self: (self.folder / "copy").exists())
+    @rule(whole=st.booleans())
+    def put_the_copy_back(self, *, whole: bool) -> None:
+        """An older state is put back, or none at all; the tracker knows the newest one, and the host was silent."""
+        self._report()
+        self.opened.__exit__(None, None, None)
+        if whole:
+            shutil.rmtree(self.folder / "agent")
+            shutil.copytree(self.folder / "copy", self.folder / "agent")
+        else:
+            (self.folder / "agent/agent.sqlite").write_bytes(b"not a database" * 100)
+        silence(self.tracker._engine, "compute-1")
         self._start()
 
     # What must hold

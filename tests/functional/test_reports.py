@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from hosts import Host, tell
-from pci_agent.agent.store import Machine
+from pci_agent.agent.identity import Machine
 from pci_agent.errors import StoreFailed
 from pci_agent.tracker import database
 from pci_agent.tracker.store import Store

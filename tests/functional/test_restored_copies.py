@@ -13,7 +13,7 @@ from pci_agent.agent.conversation import Conversation, Snapshot, Speaker, State
 from pci_agent.discovery.libvirt import Domain, Holding, How, Reading
 from pci_agent.model.address import PciAddress
 from pci_agent.tracker.store import Store, wrote
-from pci_agent.wire.messages import AgentStatus, Answer, OwnerRecord, Report, Token, Verdict, device_record, digest
+from pci_agent.wire.messages import AgentStatus, Answer, KnownRecord, Report, Token, Verdict, device_record, digest
 
 VF0 = "0000:04:10.0"
 GUEST = str(uuid4())
@@ -49,18 +49,19 @@ def test_a_restored_agent_is_told_who_holds_what_before_its_first_report(store: 
     (row,) = (row for row in store.devices() if row["instance_uuid"] == GUEST)
     answer = tell(store, restored.agent.next_message())
     assert answer.verdict is Verdict.HOLDS
-    (owner,) = answer.owners
-    assert owner == OwnerRecord(**{name: row[name] for name in OwnerRecord.model_fields})
-    assert (owner.address, owner.status, owner.hash) == (VF0, "allocated", row["hash"])
+    assert len(answer.known) == len(store.devices())
+    (known,) = (each for each in answer.known if each.instance_uuid == GUEST)
+    assert known == KnownRecord(**{name: row[name] for name in KnownRecord.model_fields})
+    assert (known.address, known.status) == (VF0, "allocated")
 
 
-def test_an_agent_that_knows_the_state_is_told_no_owners(store: Store, host: Host) -> None:
+def test_an_agent_that_knows_the_state_is_told_no_devices(store: Store, host: Host) -> None:
     host.reading = running(GUEST, VF0)
     host.start()
     host.report(store)
     host.restart()
     answer = tell(store, host.agent.next_message())
-    assert (answer.verdict, answer.owners) == (Verdict.HOLDS, ())
+    assert (answer.verdict, answer.known) == (Verdict.HOLDS, ())
 
 
 def test_the_attempt_that_holds_a_device_is_kept_and_given_back(store: Store) -> None:
@@ -87,8 +88,8 @@ def test_the_attempt_that_holds_a_device_is_kept_and_given_back(store: Store) ->
     assert [row["attempt"] for row in store.devices()] == [7]
     earlier = held.model_copy(update={"generation": 2})
     again = first.model_copy(update={"session": "new", "lineage": (earlier,), "token": earlier, "over": earlier})
-    (owner,) = store.accept(again).owners
-    assert (owner.request_id, owner.attempt, owner.project_id, owner.user_id) == ("r", 7, "p", "u")
+    (known,) = store.accept(again).known
+    assert (known.request_id, known.attempt, known.project_id, known.user_id) == ("r", 7, "p", "u")
 
 
 # The tracker's half of the rule and the agent's are the same rule.
@@ -103,7 +104,7 @@ tokens = st.builds(
 
 @given(st.lists(tokens, max_size=3).map(tuple), st.integers(0, 3), tokens)
 @example((), 2, Token(session="now", generation=2, digest="1" * 32))
-def test_owners_are_given_exactly_where_the_agent_has_to_take_them(
+def test_devices_are_given_exactly_where_the_agent_has_to_take_them(
     lineage: tuple[Token, ...], generation: int, held: Token
 ) -> None:
     lineage = tuple(token for token in lineage if token.session != "now")

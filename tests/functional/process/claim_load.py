@@ -9,8 +9,9 @@ import random
 import sys
 
 from pci_agent.agent.commands import Commands, Done
+from pci_agent.agent.identity import Machine
 from pci_agent.agent.service import Agent, Senses
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.store import Store
 from pci_agent.model import device_spec
 from pci_agent.model.claims import Claim, Wanted
 from pci_agent.model.request import PciRequest, Spec

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from machines import settled
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.identity import Machine
+from pci_agent.agent.store import Store
 from pci_agent.cmd.host_commands import run
 from pci_agent.discovery.sysfs import scan
 from pci_agent.model.inventory import TrackedDevice

@@ -9,7 +9,8 @@ from random import Random
 from typing import Any
 
 import shares
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.identity import Machine
+from pci_agent.agent.store import Store
 from sysfs import FakeSysfs
 
 LOAD = Path(__file__).with_name("claim_load.py")

@@ -1,4 +1,7 @@
+import os
+import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +10,8 @@ import pytest
 
 from machines import CARD
 from pci_agent.agent.conversation import State
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.identity import Machine
+from pci_agent.agent.store import Store
 from pci_agent.errors import StoreRefused
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.wire.messages import Token
@@ -139,10 +143,87 @@ def test_a_store_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) ->
         pass
 
 
-def test_a_file_that_is_no_database_is_refused_with_the_cure(tmp_path: Path) -> None:
-    (tmp_path / "agent.sqlite").write_text("this is no database, and long enough to be read as one\n" * 20)
-    with pytest.raises(StoreRefused, match="move it aside"), Store.opened(str(tmp_path), HERE):
-        pass
+def is_no_database(file: Path) -> None:
+    file.write_text("this is no database, and long enough to be read as one\n" * 20)
+
+
+def has_a_torn_page(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[4096 * 3 : 4096 * 4] = os.urandom(4096)
+    file.write_bytes(content)
+
+
+def is_cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: 4096 * 5 + 17])
+
+
+def holds_a_device_that_is_none(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE device SET tracked = '{}'")
+
+
+def lacks_a_table(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("DROP TABLE session")
+
+
+@pytest.mark.parametrize(
+    "damage", [is_no_database, has_a_torn_page, is_cut_off, holds_a_device_that_is_none, lacks_a_table]
+)
+def test_a_damaged_file_is_moved_aside_and_named_and_the_agent_stays_itself(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        ours = store.agent_uuid
+        many = [replace(TRACKED, uuid=str(number), identity=str(number)) for number in range(100)]
+        store.commit(many, token(store.begin_session(ZERO).session))
+    damage(tmp_path / "agent.sqlite")
+    damaged = (tmp_path / "agent.sqlite").read_bytes()
+    for number in (1, 2):
+        with Store.opened(str(tmp_path), HERE) as store:
+            assert (store.agent_uuid, store.tracked()) == (ours, {})
+            assert store.begin_session(ZERO).lineage == ()
+            assert store.trouble is not None
+        aside = tmp_path / f"agent.sqlite.damaged-{number}"
+        assert aside.read_bytes() == damaged
+        assert str(aside) in store.trouble
+        assert str(aside) in caplog.text
+        (tmp_path / "agent.sqlite").write_bytes(damaged)
+
+
+def test_a_file_that_is_gone_is_missed_and_the_agent_stays_itself(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        ours = store.agent_uuid
+        assert store.trouble is None
+    (tmp_path / "agent.sqlite").unlink()
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert store.agent_uuid == ours
+        assert "is gone" in (store.trouble or "")
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert store.trouble is None
+
+
+def test_a_store_of_before_the_file_beside_it_keeps_its_agent(tmp_path: Path) -> None:
+    with Store.opened(str(tmp_path), HERE) as store:
+        ours = store.agent_uuid
+        store.commit([TRACKED], token(store.begin_session(ZERO).session))
+    (tmp_path / "agent.json").unlink()
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert (store.agent_uuid, list(store.tracked())) == (ours, ["card"])
+    (tmp_path / "agent.json").write_text("{")
+    with Store.opened(str(tmp_path), HERE) as store:
+        assert (store.agent_uuid, list(store.tracked())) == (ours, ["card"])
+
+
+def test_a_store_alone_that_came_from_another_machine_is_emptied_and_the_agent_stays_itself(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    with Store.opened(str(there), Machine("4567", "ffff")) as store:
+        store.commit([TRACKED], token(store.begin_session(ZERO).session))
+    with Store.opened(str(tmp_path / "here"), HERE) as store:
+        ours = store.agent_uuid
+    shutil.copy(there / "agent.sqlite", tmp_path / "here")
+    with Store.opened(str(tmp_path / "here"), HERE) as store:
+        assert (store.agent_uuid, store.tracked()) == (ours, {})
 
 
 def test_a_place_that_cannot_be_written_is_refused_with_the_option_to_set(tmp_path: Path) -> None:

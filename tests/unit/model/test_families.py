@@ -65,6 +65,8 @@ def test_status_and_pools_family_by_family_are_those_of_the_whole(
             changed = changed.after([fact(changed[names[number]])])
         inventory = changed.after(settle(changed, HostState(), changed.touched(inventory)))
         afresh = Families.of(list(changed.values()))
+        addresses = [item.device.address for item in inventory.differing(Families.of([]))]
+        assert sorted(addresses) == sorted(item.device.address for item in inventory.values())
         assert dict(inventory) == dict(afresh.after(settle(afresh, HostState())))
         assert pools(inventory) == pools(list(inventory.values())) == pools(afresh.after(inventory.values()))
 
