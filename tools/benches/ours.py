@@ -8,8 +8,9 @@ from uuid import uuid4
 
 from benches import fleet
 from benches.timing import Work, serve
+from pci_agent.agent.identity import Machine
 from pci_agent.agent.service import Agent
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.store import Store
 from pci_agent.discovery import sysfs
 from pci_agent.discovery.sysfs import Scan
 from pci_agent.model import device_spec

@@ -65,8 +65,6 @@ def test_status_and_pools_family_by_family_are_those_of_the_whole(
             changed = changed.after([fact(changed[names[number]])])
         inventory = changed.after(settle(changed, HostState(), changed.touched(inventory)))
         afresh = Families.of(list(changed.values()))
-        addresses = [item.device.address for item in inventory.differing(Families.of([]))]
-        assert sorted(addresses) == sorted(item.device.address for item in inventory.values())
         assert dict(inventory) == dict(afresh.after(settle(afresh, HostState())))
         assert pools(inventory) == pools(list(inventory.values())) == pools(afresh.after(inventory.values()))
 
@@ -79,6 +77,13 @@ def test_a_change_of_one_device_leaves_the_other_families_as_they_are() -> None:
     assert [each.identity for each in after.differing(before)] == [item.identity]
     assert before[item.identity] is item
     assert [each.identity for each in after.owned()] == [item.identity]
+
+
+def test_what_differs_is_told_in_order_of_address() -> None:
+    before = Families.of([])
+    after = before.after([tracked(device) for device in reversed(DEVICES)])
+    addresses = [item.device.address for item in after.differing(before)]
+    assert addresses == sorted(device.address for device in DEVICES)
 
 
 def test_what_is_the_same_changes_nothing() -> None:
