@@ -1,4 +1,8 @@
-"""A sysfs made small: a real directory tree, shaped as the kernel shapes it."""
+"""
+A sysfs made small: a real directory tree, shaped as the kernel shapes it.
+
+``config`` can't be read here, since that wakes a device, nor ``uevent`` and ``sriov_numvfs``, since that may wait.
+"""
 
 import os
 import shutil
@@ -29,7 +33,6 @@ class FakeSysfs:
         numa_node: int | str | None = None,
         revision: str = "0x01",
         totalvfs: int | None = None,
-        numvfs: int = 0,
         iommu_group: int | None = None,
         netdev: str | None = None,
         mac: str = "02:00:00:00:00:01",
@@ -39,20 +42,25 @@ class FakeSysfs:
         bridge = self.root / "devices" / f"pci{address.rpartition(':')[0][: address.index(':')]}:00"
         home = (bridge if below is None else self.place(below)) / address
         home.mkdir(parents=True)
-        lines = [f"DRIVER={driver}"] if driver else []
-        lines += [f"PCI_CLASS={pci_class}", f"PCI_ID={ids.upper()}", f"PCI_SUBSYS_ID={subsystem.upper()}"]
-        lines += [f"PCI_SLOT_NAME={address}"]
-        (home / "uevent").write_text("\n".join(lines) + "\n")
-        (home / "vendor").write_text(f"0x{ids.split(':', maxsplit=1)[0]}\n")
-        (home / "device").write_text(f"0x{ids.split(':')[1]}\n")
+        (vendor, product), (other_vendor, other_product) = ids.split(":"), subsystem.split(":")
+        code = f"{pci_class.upper():>06}"
+        named = "".join(
+            f"{name}{each.upper():>08}"
+            for name, each in (("v", vendor), ("d", product), ("sv", other_vendor), ("sd", other_product))
+        )
+        (home / "modalias").write_text(f"pci:{named}bc{code[:2]}sc{code[2:4]}i{code[4:]}\n")
+        (home / "vendor").write_text(f"0x{vendor}\n")
+        (home / "device").write_text(f"0x{product}\n")
+        if driver is not None:
+            (home / "driver").symlink_to(f"../../../bus/pci/drivers/{driver}")
         (home / "class").write_text(f"0x{pci_class:>06}\n")
         (home / "revision").write_text(f"{revision}\n")
-        (home / "config").write_text("reading this wakes the device\n")
+        for forbidden in ("config", "uevent", "sriov_numvfs"):
+            (home / forbidden).symlink_to(forbidden)  # whoever opens it gets ELOOP
         if numa_node is not None:
             (home / "numa_node").write_text(f"{numa_node}\n")
         if totalvfs is not None:
             (home / "sriov_totalvfs").write_text(f"{totalvfs}\n")
-            (home / "sriov_numvfs").write_text(f"{numvfs}\n")
         if serial_number is not None:
             (home / "serial_number").write_text(f"{serial_number}\n")
         if iommu_group is not None:
@@ -72,11 +80,17 @@ class FakeSysfs:
         **more: object,
     ) -> None:
         """Put a PF on the bus with these VFs switched on."""
-        self.add(address, ids, totalvfs=max(len(vfs), 7), numvfs=len(vfs), **more)  # type: ignore[arg-type]
+        self.add(address, ids, totalvfs=max(len(vfs), 7), **more)  # type: ignore[arg-type]
         for index, vf in enumerate(vfs):
             home = self.add(vf, vf_ids, numa_node=more.get("numa_node"), driver="igbvf")  # type: ignore[arg-type]
             (home / "physfn").symlink_to(f"../{address}")
             (self.place(address) / f"virtfn{index}").symlink_to(f"../{vf}")
+
+    def bind(self, address: str, driver: str) -> None:
+        """Give a function to another driver."""
+        link = self.place(address) / "driver"
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"../../../bus/pci/drivers/{driver}")
 
     def set_numvfs(self, address: str, vfs: list[str], vf_ids: str = "8086:1520") -> None:
         """Switch VFs on or off, as a write to sriov_numvfs does."""
@@ -84,7 +98,6 @@ class FakeSysfs:
         for link in home.glob("virtfn*"):
             self.remove(link.readlink().name)
             link.unlink()
-        (home / "sriov_numvfs").write_text(f"{len(vfs)}\n")
         for index, vf in enumerate(vfs):
             (self.add(vf, vf_ids, driver="igbvf") / "physfn").symlink_to(f"../{address}")
             (home / f"virtfn{index}").symlink_to(f"../{vf}")

@@ -59,6 +59,8 @@ class Ledger:
         """
         Take up what the store holds, in a session of its own. Call once, before anything else.
 
+        No domain outlives a boot, and no status is believed: it is derived anew.
+
         Args:
             changed: called after each change, to wake whoever tells the tracker
         """
@@ -71,8 +73,9 @@ class Ledger:
             self._records: Mapping[str, DeviceRecord] = {record.uuid: record for record in shown}
             self._acknowledged = self._store.acknowledged()
             self._begin()
-            if self.facts.boot_id != self._store.boot_id:  # no domain outlives a boot
-                self.change([replace(item, domain=None) for item in self._tracked.values()])
+            booted = self.facts.boot_id != self._store.boot_id
+            facts = [replace(item, domain=None) for item in self._tracked.values()] if booted else []
+            self.change([*facts, *settle(self._tracked.after(facts), self.state)])
 
     def _begin(self, *inherited: Token) -> None:
         now = digest(record.hash for record in self._records.values())

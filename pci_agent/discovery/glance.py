@@ -3,7 +3,7 @@ Tells whether a function still is what the last scan saw, just before it is give
 
 A glance concludes nothing: where something differs, or can't be read, a whole scan has to tell what it means. It
 reads what may change without any warning in time: whether the function is there, its ids and driver, its group, its
-PF and its netdevs.
+PF and its netdevs. As in a scan, nothing that waits for the device's lock (sysfs.py).
 """
 
 import os
@@ -19,7 +19,8 @@ def is_as_seen(device: Device, root: str = "/sys") -> bool:
     try:
         with opened(os.path.join(root, "bus/pci/devices", str(device.address))) as directory:
             return (
-                _says(read("uevent", directory), device)
+                _names(read("modalias", directory), device)
+                and _leads_to(directory, "driver", device.driver)
                 and _leads_to(directory, "iommu_group", device.iommu_group)
                 and _leads_to(directory, "physfn", device.parent_addr)
                 and _netdevs(directory) == [netdev.name for netdev in device.netdevs]
@@ -28,10 +29,8 @@ def is_as_seen(device: Device, root: str = "/sys") -> bool:
         return False
 
 
-def _says(uevent: str, device: Device) -> bool:
-    said = dict(line.split("=", 1) for line in uevent.splitlines() if "=" in line)
-    ids = f"{device.vendor_id}:{device.product_id}"
-    return said.get("PCI_ID", "").lower() == ids and (said.get("DRIVER") or None) == device.driver
+def _names(modalias: str, device: Device) -> bool:
+    return modalias.lower().startswith(f"pci:v0000{device.vendor_id}d0000{device.product_id}sv")
 
 
 def _leads_to(directory: int, name: str, last: object) -> bool:

@@ -2,12 +2,14 @@
 Reads the PCI functions of a host from sysfs; the only module that walks ``/sys/bus/pci``.
 
 * One bad function never spoils the others. What can't be told (no ids, garbage, gone mid-read) becomes a
-  Problem instead of a Device; what can be told but is odd (a plain directory where the kernel has a link,
-  VFs switched on and none to be seen) becomes a Problem beside its Device. ``scan`` raises nothing.
-* Few system calls, all relative to one directory descriptor. ``uevent`` has ids, class and driver at once;
-  the single files are read only where it doesn't (old kernels, captures). A VF shares its PF's node and
-  revision, and is named by its PF's ``virtfn<N>`` links, so no VF is asked for what its PF knows.
-* Never ``config``: reading it wakes a sleeping device.
+  Problem instead of a Device; what can be told but is odd (a plain directory where the kernel has a link)
+  becomes a Problem beside its Device. ``scan`` raises nothing.
+* Few system calls, all relative to one directory descriptor. ``modalias`` has ids and class at once; the single
+  files are read only where there is none (some captures). A VF shares its PF's node and revision, and is named by
+  its PF's ``virtfn<N>`` links, so no VF is asked for what its PF knows.
+* Never ``config``: reading it wakes a sleeping device. Neither ``uevent`` nor ``sriov_numvfs``: they wait for the
+  device's lock, and who switches VFs off has their PF's until the last guest lets go of one. Whoever waits for that
+  can't even be killed.
 """
 
 import errno
@@ -23,7 +25,7 @@ from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType, Netdev
 
 ATTRIBUTES = (
-    "uevent",
+    "modalias",
     "vendor",
     "device",
     "class",
@@ -32,7 +34,6 @@ ATTRIBUTES = (
     "revision",
     "numa_node",
     "sriov_totalvfs",
-    "sriov_numvfs",
 )
 """Every file of a function that may be read here, beside those in IDENTIFIERS."""
 
@@ -44,6 +45,11 @@ LINKS = ("driver", "iommu_group", "physfn")
 
 _ROOT_BUS = re.compile(r"pci([0-9a-f]{4,8}):([0-9a-f]{2})", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x)?([0-9a-f]+)", re.IGNORECASE | re.ASCII)
+_MODALIAS = re.compile(
+    r"pci:v([0-9a-f]{8})d([0-9a-f]{8})sv([0-9a-f]{8})sd([0-9a-f]{8})bc([0-9a-f]{2})sc([0-9a-f]{2})i([0-9a-f]{2})",
+    re.IGNORECASE | re.ASCII,
+)
+_VIRTFN = re.compile(r"virtfn([0-9]{1,5})", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 # All ones is what a sleeping card answers, all zeros is no number.
 _SERIAL_NUMBER = re.compile(r"(?!(?:ff-){7}ff|(?:00-){7}00)(?:[0-9a-f]{2}-){7}[0-9a-f]{2}", re.ASCII)
@@ -161,13 +167,12 @@ class _Look:
         pf = self._pf_of.get(address) or self._physfn(address)
         total = None if pf else self._number(address, "sriov_totalvfs", 0, _MOST_VFS)
         is_pf = bool(total)
-        numvfs = self._numvfs(address, total) if total else None
         family = self._families.get(pf) if pf else None
         if family is not None and address not in family.indexes:
             raise _Unreadable(f"it is coming or going: none of the virtfn links of {pf} leads to it")
         numa_node = family.numa_node if family else self._node(address)
         if is_pf:
-            self._families[address] = self._family(address, numa_node, numvfs or 0)
+            self._families[address] = self._family(address, numa_node)
         return Device(
             address=address,
             path=path,
@@ -181,7 +186,7 @@ class _Look:
             parent_addr=pf,
             vf_index=family.indexes.get(address) if family else None,
             sriov_totalvfs=total if is_pf else None,
-            sriov_numvfs=numvfs,
+            sriov_numvfs=len(self._families[address].indexes) if is_pf else None,
             numa_node=numa_node,
             driver=ids.driver,
             iommu_group=self._iommu_group(address),
@@ -227,19 +232,9 @@ class _Look:
         return self._bridges[place]
 
     def _ids(self, address: PciAddress) -> "_Ids":
-        text = self._optional(address, "uevent") or ""
-        said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-        if "PCI_ID" in said:
-            vendor, _, product = said["PCI_ID"].partition(":")
-            subsystem_vendor, _, subsystem_product = said.get("PCI_SUBSYS_ID", "").partition(":")
-            return _Ids(
-                vendor_id=_hex(vendor, 4, "uevent PCI_ID"),
-                product_id=_hex(product, 4, "uevent PCI_ID"),
-                class_code=_hex(said.get("PCI_CLASS", ""), 6, "uevent PCI_CLASS"),
-                subsystem_vendor_id=_hex_or_none(subsystem_vendor, 4, "uevent PCI_SUBSYS_ID"),
-                subsystem_product_id=_hex_or_none(subsystem_product, 4, "uevent PCI_SUBSYS_ID"),
-                driver=said.get("DRIVER") or None,
-            )
+        alias = self._optional(address, "modalias")
+        if alias is not None:
+            return self._ids_of(alias, self._link_name(address, "driver"))
         return _Ids(
             vendor_id=_hex(self._required(address, "vendor"), 4, "vendor"),
             product_id=_hex(self._required(address, "device"), 4, "device"),
@@ -247,6 +242,21 @@ class _Look:
             subsystem_vendor_id=_hex_or_none(self._optional(address, "subsystem_vendor"), 4, "subsystem_vendor"),
             subsystem_product_id=_hex_or_none(self._optional(address, "subsystem_device"), 4, "subsystem_device"),
             driver=self._link_name(address, "driver"),
+        )
+
+    @staticmethod
+    def _ids_of(alias: str, driver: str | None) -> "_Ids":
+        found = _MODALIAS.fullmatch(alias)
+        if found is None:
+            raise _Unreadable(f"modalias: {short(alias)} is not that of a PCI function")
+        vendor, product, subsystem_vendor, subsystem_product, *pci_class = found.groups()
+        return _Ids(
+            vendor_id=_hex(vendor, 4, "modalias"),
+            product_id=_hex(product, 4, "modalias"),
+            class_code="".join(pci_class).lower(),
+            subsystem_vendor_id=_hex(subsystem_vendor, 4, "modalias"),
+            subsystem_product_id=_hex(subsystem_product, 4, "modalias"),
+            driver=driver,
         )
 
     def _node(self, address: PciAddress) -> int | None:
@@ -287,29 +297,26 @@ class _Look:
         name = self._link_name(address, "physfn")
         return None if name is None else _address(name, "physfn")
 
-    def _numvfs(self, address: PciAddress, total: int) -> int:
-        number = self._number(address, "sriov_numvfs", 0, total)
-        if number is None:
-            raise _Unreadable("sriov_numvfs: missing beside sriov_totalvfs")
-        return number
-
-    def _family(self, address: PciAddress, numa_node: int | None, numvfs: int) -> _Family:
-        """Follow a PF's virtfn links: on beyond *numvfs*, which the kernel sets when the last VF is made."""
+    def _family(self, address: PciAddress, numa_node: int | None) -> _Family:
+        """Follow a PF's virtfn links, of which any may be missing while VFs come or go."""
         indexes: dict[PciAddress, int] = {}
-        for index in range(_MOST_VFS):
+        for index in self._virtfns(address):
             try:
                 name = self._link_name(address, f"virtfn{index}")
                 if name is not None:
                     indexes[_address(name, f"virtfn{index}")] = index
-                elif index >= numvfs:
-                    break
             except _Unreadable as error:
                 self._note(address, str(error))
         self._pf_of.update(dict.fromkeys(indexes, address))
-        if len(indexes) < numvfs:
-            missing = numvfs - len(indexes)
-            self._note(address, f"sriov_numvfs says {numvfs}, but {missing} of the virtfn links are missing")
         return _Family(numa_node, indexes)
+
+    def _virtfns(self, address: PciAddress) -> list[int]:
+        try:
+            with opened(str(address), self._directory) as home:
+                names = os.listdir(home)
+        except OSError as error:
+            raise _Unreadable(f"its directory: {said(error)}") from None
+        return sorted(int(found[1]) for name in names if (found := _VIRTFN.fullmatch(name)))
 
     # Reading
 

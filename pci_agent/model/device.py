@@ -44,19 +44,19 @@ class Device:
         address: the entry's own name
         path: where the function hangs, in words that survive renumbered buses: the host bridge, then
             slot.function of each bridge and of itself; from the entry's own link. None where sysfs shows no link
-        vendor_id: four hex digits: uevent PCI_ID, else vendor
-        product_id: four hex digits: uevent PCI_ID, else device
-        subsystem_vendor_id: four hex digits: uevent PCI_SUBSYS_ID, else subsystem_vendor
-        subsystem_product_id: four hex digits: uevent PCI_SUBSYS_ID, else subsystem_device
-        class_code: six hex digits, base class first: uevent PCI_CLASS, else class
+        vendor_id: four hex digits: modalias v, else vendor
+        product_id: four hex digits: modalias d, else device
+        subsystem_vendor_id: four hex digits: modalias sv, else subsystem_vendor
+        subsystem_product_id: four hex digits: modalias sd, else subsystem_device
+        class_code: six hex digits, base class first: modalias bc, sc and i, else class
         revision: two hex digits: revision. The VFs of a PF share one (kernel: drivers/pci/iov.c)
         dev_type: a PF has sriov_totalvfs > 0, a VF has physfn, a vdpa device is a VF on the vdpa bus
         parent_addr: of a VF, its PF: physfn, or the PF's virtfn<N>
         vf_index: of a VF, the N of its PF's virtfn<N>
         sriov_totalvfs: of a PF, how many VFs the hardware offers
-        sriov_numvfs: of a PF, how many of them are switched on
+        sriov_numvfs: of a PF, how many of them are there: its virtfn<N>
         numa_node: numa_node, where not -1; a VF has its PF's
-        driver: uevent DRIVER, else driver; None where nothing is bound
+        driver: driver; None where nothing is bound
         iommu_group: the number at the end of iommu_group
         netdevs: net/*, by name
         serial_number: of a PF, serial_number: eight pairs of hex digits with hyphens. Linux shows it from 6.18 on, and

@@ -118,8 +118,7 @@ def test_a_claim_is_all_or_nothing_and_says_what_was_in_the_way(called: Called) 
 
 
 def test_a_claim_reads_the_function_that_it_gives_once_more_and_no_other(called: Called) -> None:
-    uevent = called.host.sysfs.place(VF1) / "uevent"
-    uevent.write_text(uevent.read_text().replace("igbvf", "vfio-pci"))
+    called.host.sysfs.bind(VF1, "vfio-pci")
     (given,) = called.claim().devices[REQUEST]
     drivers = {item.uuid: item.device.driver for item in called.host.agent.ledger.tracked.values()}
     assert sorted(driver for uuid, driver in drivers.items() if uuid != given and driver) == ["igbvf"]

@@ -346,8 +346,7 @@ def test_row_3_vfs_that_are_made_while_it_runs_are_given_without_a_restart(compu
 
 def test_row_3_a_driver_a_node_and_a_netdev_that_change_while_it_runs_show(compute: Compute) -> None:
     """Row 3: in nova such a change shows after a restart of nova-compute."""
-    uevent = compute.sysfs.place(VF0) / "uevent"
-    uevent.write_text(uevent.read_text().replace("DRIVER=igbvf", "DRIVER=vfio-pci"))
+    compute.sysfs.bind(VF0, "vfio-pci")
     compute.sysfs.add_netdev(VF1, "enp4s0f0v1")
     (compute.sysfs.place(CARD) / "numa_node").write_text("0\n")
     compute.look()
@@ -413,7 +412,6 @@ def test_row_5_a_name_that_no_device_bears_is_told_to_the_tracker(compute: Compu
 def test_row_6_a_card_that_becomes_a_pf_is_counted_as_one_and_not_given_as_a_card(compute: Compute) -> None:
     """Row 6: nova left the device in the pool of type-PCI."""
     (compute.sysfs.place(CARD) / "sriov_totalvfs").write_text("16\n")
-    (compute.sysfs.place(CARD) / "sriov_numvfs").write_text("0\n")
     before = compute.uuids()
     compute.look()
     assert compute.counts() == {"type-PF": (2, 2), "type-VF": (2, 2)}
@@ -519,10 +517,11 @@ def test_row_13_a_function_that_cannot_be_read_is_told_and_spoils_no_other(compu
     bad = "0000:05:00.0"
     home = compute.sysfs.add(bad, "1234:5678")
     if damage == "no ids":
-        for name in ("uevent", "vendor"):
+        for name in ("modalias", "vendor"):
             (home / name).unlink()
     elif damage == "garbage":
-        (home / "uevent").write_bytes(b"PCI_ID=\xff\xfe:banana\n")
+        for name in ("modalias", "vendor"):
+            (home / name).write_bytes(b"pci:v\xff\xfebanana\n")
     elif damage == "dangling":
         (compute.sysfs.entries / bad).unlink()
         (compute.sysfs.entries / bad).symlink_to("../../../devices/nowhere")
@@ -545,13 +544,15 @@ def problems(compute: Compute) -> list[dict[str, object]]:
 def test_row_13_a_held_device_that_cannot_be_read_for_a_while_stays_as_it_was(compute: Compute) -> None:
     """Row 13: to nova what can't be read is gone, or ends the sync; here it is neither gone nor another device."""
     compute.give("card", A_CARD)
-    uevent = compute.sysfs.place(CARD) / "uevent"
-    readable = uevent.read_text()
-    uevent.write_text("PCI_ID=banana\n")
+    files = [compute.sysfs.place(CARD) / name for name in ("modalias", "vendor")]
+    readable = [file.read_text() for file in files]
+    for file in files:
+        file.write_text("banana\n")
     compute.look()
     assert (compute.rows()[CARD], compute.reason(CARD)) == ("allocated", None)
     assert [problem["address"] for problem in problems(compute)] == [CARD]
-    uevent.write_text(readable)
+    for file, text in zip(files, readable, strict=True):
+        file.write_text(text)
     compute.look()
     assert compute.free("card") is OK
     assert (compute.counts(), problems(compute)) == (ALL_FREE, [])
@@ -562,8 +563,8 @@ def test_row_13_vfs_that_are_no_nics_and_vfs_without_a_netdev_anywhere_are_offer
     qat = ["0000:3d:01.0", "0000:3d:01.1"]
     compute.sysfs.add_pf("0000:3d:00.0", "8086:37c8", vfs=qat, vf_ids="8086:37c9", pci_class="b4000")
     for address in qat:
-        uevent = compute.sysfs.place(address) / "uevent"
-        uevent.write_text(uevent.read_text().replace("PCI_CLASS=20000", "PCI_CLASS=b4000"))
+        modalias = compute.sysfs.place(address) / "modalias"
+        modalias.write_text(modalias.read_text().replace("bc02sc00i00", "bc0Bsc40i00"))
     compute.sysfs.remove_netdev("enp4s0f0")
     compute.look()
     assert {compute.rows()[address] for address in (*qat, VF0, VF1)} == {"available"}

@@ -56,7 +56,7 @@ def test_the_counts_are_those_of_the_capture(seen: Scan, machine: str, counted: 
     assert len(seen.unreadable) == int(row["no_vendor"]) + int(row["dangling"])
     assert types[DevType.PF] == int(row["PF(totalvfs>0)"])
     assert types[DevType.VF] == int(row["VF(physfn)"])
-    assert sum(device.sriov_numvfs or 0 for device in seen.devices) == int(row["numvfs"])
+    assert sum(device.sriov_numvfs or 0 for device in seen.devices) == int(row["VF(physfn)"])
     assert sum(len(device.netdevs) for device in seen.devices) == int(row["netdevs"])
 
 

@@ -16,7 +16,7 @@ from sysfs import FakeSysfs
 
 ADDRESSES = ("0000:00:1c.0", "0000:04:00.0", "0000:04:10.0", "0000:04:10.4", "10000:00:00.0")
 FILES = (
-    "uevent vendor device class revision numa_node sriov_totalvfs sriov_numvfs iommu_group driver physfn"
+    "modalias vendor device class revision numa_node sriov_totalvfs iommu_group driver physfn"
     " virtfn0 virtfn1 net subsystem_vendor net/eth0/address net/eth0/addr_assign_type serial_number"
 ).split()
 DAMAGE = ("remove", "garbage", "loop", "dangle", "directory", "pipe", "huge", "empty", "unreadable bytes")

@@ -39,13 +39,12 @@ def test_every_function_of_a_real_machine_but_its_pfs_passes(captures: Path, mac
 
 
 def rebind(host: FakeSysfs) -> None:
-    uevent = host.place(VF) / "uevent"
-    uevent.write_text(uevent.read_text().replace("igbvf", "vfio-pci"))
+    host.bind(VF, "vfio-pci")
 
 
 def swap(host: FakeSysfs) -> None:
-    uevent = host.place(VF) / "uevent"
-    uevent.write_text(uevent.read_text().replace("1520", "1521"))
+    modalias = host.place(VF) / "modalias"
+    modalias.write_text(modalias.read_text().replace("1520", "1521"))
 
 
 def regroup(host: FakeSysfs) -> None:

@@ -92,15 +92,14 @@ def test_the_path_starts_at_the_firmwares_name_of_the_host_bridge(sysfs: FakeSys
 def test_a_domain_made_up_at_boot_is_no_part_of_the_path(sysfs: FakeSysfs) -> None:
     home = sysfs.root / "devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0"
     home.mkdir(parents=True)
-    (home / "uevent").write_text("PCI_CLASS=10802\nPCI_ID=144D:A808\n")
+    (home / "modalias").write_text("pci:v0000144Dd0000A808sv0000144Dsd0000A801bc01sc08i02\n")
     (sysfs.entries / "10000:e0:06.0").symlink_to("../../../devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0")
     assert by_address(sysfs)["10000:e0:06.0"].path == "0000:00/0e.0/bus e0/06.0"
 
 
-def test_a_tree_without_uevent_is_read_file_by_file(sysfs: FakeSysfs) -> None:
-    home = sysfs.add(PF, "8086:1521")
-    (home / "uevent").unlink()
-    (home / "driver").symlink_to("../../../bus/pci/drivers/igb")
+def test_a_tree_without_modalias_is_read_file_by_file(sysfs: FakeSysfs) -> None:
+    home = sysfs.add(PF, "8086:1521", driver="igb")
+    (home / "modalias").unlink()
     pf = by_address(sysfs)[PF]
     assert (pf.vendor_id, pf.product_id, pf.class_code, pf.driver) == ("8086", "1521", "020000", "igb")
     assert pf.subsystem_vendor_id is None
@@ -115,11 +114,13 @@ def test_an_unchanged_function_is_handed_back_as_the_same_object(sysfs: FakeSysf
     assert [new is old for new, old in zip(after.devices, before.devices, strict=True)] == [True, False]
 
 
-def test_config_is_never_read_since_that_wakes_the_device(sysfs: FakeSysfs) -> None:
-    config = sysfs.add(PF) / "config"
-    config.unlink()
-    config.symlink_to("config")  # whoever opens it gets ELOOP, and the function would be a Problem
+def test_what_wakes_a_device_or_waits_for_it_is_never_read(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF], driver="igb")
+    for name in ("config", "uevent", "sriov_numvfs"):
+        for address in (PF, VF):
+            assert (sysfs.place(address) / name).readlink().name == name  # opening it fails
     assert causes(sysfs) == []
+    assert len(by_address(sysfs)) == 2
 
 
 # Evidence of which card it is
@@ -184,7 +185,7 @@ def test_an_entry_that_is_no_address_is_a_problem(sysfs: FakeSysfs) -> None:
 def test_one_broken_function_leaves_the_others_unharmed(sysfs: FakeSysfs) -> None:
     sysfs.add(PF)
     broken = sysfs.add("0000:05:00.0")
-    for name in ("uevent", "vendor"):
+    for name in ("modalias", "vendor"):
         (broken / name).unlink()
     seen = scan(str(sysfs))
     assert [str(device.address) for device in seen.devices] == [PF]
@@ -199,7 +200,7 @@ def test_a_link_that_leads_nowhere_is_a_problem(sysfs: FakeSysfs) -> None:
 
 def test_a_link_to_itself_is_a_problem(sysfs: FakeSysfs) -> None:
     (sysfs.entries / PF).symlink_to(PF)
-    assert causes(sysfs) == [(PF, "uevent: too many levels of symbolic links")]
+    assert causes(sysfs) == [(PF, "modalias: too many levels of symbolic links")]
 
 
 def test_garbage_where_a_number_belongs_is_a_problem(sysfs: FakeSysfs) -> None:
@@ -209,20 +210,24 @@ def test_garbage_where_a_number_belongs_is_a_problem(sysfs: FakeSysfs) -> None:
 
 
 def test_garbage_where_an_id_belongs_is_a_problem(sysfs: FakeSysfs) -> None:
-    (sysfs.add(PF) / "uevent").write_text("PCI_CLASS=20000\nPCI_ID=banana\n")
-    assert causes(sysfs) == [(PF, "uevent PCI_ID: 'banana' is not a hex number of 4 digits")]
+    (sysfs.add(PF) / "modalias").write_text("pci:banana\n")
+    assert causes(sysfs) == [(PF, "modalias: 'pci:banana' is not that of a PCI function")]
 
 
-def test_vfs_switched_on_with_no_link_to_be_seen_are_a_problem_beside_the_pf(sysfs: FakeSysfs) -> None:
-    sysfs.add(PF, totalvfs=7, numvfs=4)
-    assert causes(sysfs) == [(PF, "sriov_numvfs says 4, but 4 of the virtfn links are missing")]
-    assert by_address(sysfs)[PF].sriov_numvfs == 4
+def test_garbage_in_a_single_file_is_a_problem(sysfs: FakeSysfs) -> None:
+    home = sysfs.add(PF)
+    (home / "modalias").unlink()
+    (home / "device").write_text("banana\n")
+    assert causes(sysfs) == [(PF, "device: 'banana' is not a hex number of 4 digits")]
 
 
-def test_vfs_are_told_while_the_pf_still_counts_none(sysfs: FakeSysfs) -> None:
-    sysfs.add_pf(PF, vfs=[VF, "0000:04:10.4"])
-    (sysfs.place(PF) / "sriov_numvfs").write_text("0\n")
-    assert [device.vf_index for device in by_address(sysfs).values()] == [None, 0, 1]
+def test_vfs_keep_their_index_while_the_first_of_them_has_gone(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF, "0000:04:10.4", "0000:04:11.0"])
+    sysfs.remove(VF)
+    (sysfs.place(PF) / "virtfn0").unlink()
+    seen = by_address(sysfs)
+    assert [device.vf_index for device in seen.values()] == [None, 1, 2]
+    assert seen[PF].sriov_numvfs == 2
     assert causes(sysfs) == []
 
 
@@ -233,10 +238,10 @@ def test_a_vf_that_its_pf_has_no_link_to_cannot_be_told_yet(sysfs: FakeSysfs) ->
     assert ("0000:04:10.4", f"it is coming or going: none of the virtfn links of {PF} leads to it") in causes(sysfs)
 
 
-def test_more_vfs_than_the_hardware_offers_are_garbage(sysfs: FakeSysfs) -> None:
-    sysfs.add(PF, totalvfs=7)
-    for text in ("8", "0" * 20 + "9" * 4000):
-        (sysfs.place(PF) / "sriov_numvfs").write_text(text)
+def test_more_vfs_than_any_hardware_offers_are_garbage(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF)
+    for text in ("65536", "0" * 20 + "9" * 4000):
+        (sysfs.place(PF) / "sriov_totalvfs").write_text(text)
         assert [address for address, _ in causes(sysfs)] == [PF]
 
 
@@ -259,7 +264,7 @@ def test_a_bridge_whose_name_cannot_be_read_gives_no_function_another_path(sysfs
 
 def test_a_vf_whose_pf_is_unreadable_is_a_vf(sysfs: FakeSysfs) -> None:
     sysfs.add_pf(PF, vfs=[VF], numa_node=1)
-    (sysfs.place(PF) / "sriov_numvfs").write_text("several\n")
+    (sysfs.place(PF) / "sriov_totalvfs").write_text("several\n")
     vf = by_address(sysfs)[VF]
     assert (vf.dev_type, str(vf.parent_addr), vf.vf_index, vf.numa_node) == ("type-VF", PF, None, 1)
 
