@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     DateTime,
     ForeignKey,
@@ -90,6 +91,41 @@ pci_devices = Table(
     Index(None, "uuid"),
     Index(None, "dev_id"),
     Index(None, "instance_uuid"),
+    sqlite_autoincrement=True,
+)
+
+pci_pools = Table(
+    "pci_pools",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("compute_node_id", Integer, ForeignKey("compute_nodes.id"), nullable=False, index=True),
+    Column("vendor_id", String(4), nullable=False),
+    Column("product_id", String(4), nullable=False),
+    Column("dev_type", String(255)),
+    Column("numa_node", Integer),
+    Column("parent_addr", String(255)),
+    Column("physical_network", String(255)),
+    Column("tags", _DOCUMENT, nullable=False),
+    Column("free", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Index("ix_pci_pools_by_ids", "vendor_id", "product_id", "dev_type", "physical_network", "compute_node_id", "free"),
+    Index("ix_pci_pools_by_network", "physical_network", "dev_type", "compute_node_id", "free"),
+    sqlite_autoincrement=True,
+)
+
+pci_device_events = Table(
+    "pci_device_events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("compute_node_id", Integer, nullable=False),
+    Column("device_uuid", String(36), nullable=False, index=True),
+    Column("at", _TIME, nullable=False, index=True),
+    Column("event", String(16), nullable=False),
+    Column("before", _DOCUMENT),
+    Column("after", _DOCUMENT),
+    Column("instance_uuid", String(36)),
+    Column("request_id", String(36)),
     sqlite_autoincrement=True,
 )
 

@@ -99,13 +99,19 @@ class PoolRecord(Model):
 
     vendor_id: HexId
     product_id: HexId
-    numa_node: int | None = None
+    numa_node: Count | None = None
     dev_type: Name | None = None
     parent_addr: Name | None = None
     tags: Tags = Field(default_factory=dict)
     free: Count
     used: Count = 0
     total: Count
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """All but the counts: what no two pools of a host have in common."""
+        tags = tuple(sorted(self.tags.items()))
+        return (self.vendor_id, self.product_id, self.numa_node, self.dev_type, self.parent_addr, tags)
 
 
 class ProblemRecord(Model):
@@ -175,6 +181,8 @@ class Report(_FromAgent):
         named = [record.uuid for record in self.devices] + list(self.removed)
         if len(set(named)) < len(named):
             raise ValueError("a device stands in it twice")
+        if len({pool.kind for pool in self.pools}) < len(self.pools):
+            raise ValueError("a pool stands in it twice")
         if self.token.session != self.session:
             raise ValueError("its token is of another session")
         return self

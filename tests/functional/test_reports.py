@@ -12,9 +12,10 @@ from sqlalchemy import Engine, text
 from hosts import Host, tell
 from pci_agent.agent.identity import Machine
 from pci_agent.errors import StoreFailed
-from pci_agent.tracker import database
+from pci_agent.tracker import database, pools
 from pci_agent.tracker.store import Store
-from pci_agent.wire.messages import Heartbeat, Report, Verdict, digest
+from pci_agent.tracker.tables import metadata
+from pci_agent.wire.messages import Heartbeat, PoolRecord, Report, Verdict, digest
 from sysfs import FakeSysfs
 
 OK, HOLDS, TAKEN = Verdict.OK, Verdict.HOLDS, Verdict.TAKEN
@@ -41,6 +42,13 @@ def silence(engine: Engine, name: str, seconds: int = 80) -> None:
     statement = text(f"UPDATE compute_nodes SET last_seen = {before} WHERE hypervisor_hostname = :name")
     with engine.begin() as connection:
         connection.execute(statement, {"ago": seconds, "name": name})
+
+
+def lose(engine: Engine) -> None:
+    """Empty the tracker's database."""
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
 
 
 def other_machine(tmp_path: Path, name: str = "compute-1") -> Host:
@@ -162,9 +170,7 @@ def test_a_lost_database_is_whole_again_after_one_report(store: Store, engine: E
     host.start()
     host.report(store)
     held = rows(store)
-    with engine.begin() as connection:
-        connection.execute(text("DELETE FROM pci_devices"))
-        connection.execute(text("DELETE FROM compute_nodes"))
+    lose(engine)
     assert host.report(store) == [HOLDS, OK]
     assert rows(store) == held
 
@@ -284,9 +290,7 @@ def test_a_lost_database_gets_the_status_back_too(store: Store, engine: Engine, 
     host.start()
     host.agent.refuse_configuration(("bad",))
     host.report(store)
-    with engine.begin() as connection:
-        connection.execute(text("DELETE FROM pci_devices"))
-        connection.execute(text("DELETE FROM compute_nodes"))
+    lose(engine)
     host.report(store)
     assert [row["agent_status"]["config_errors"] for row in store.hypervisors()] == [["bad"]]
 
@@ -386,6 +390,7 @@ def test_when_things_are_quiet_the_rows_are_the_agents(
                 if event != "lose answer":
                     host.agent.answered(answer)
         assert _sums_up(store)
+        assert _pools_are_the_hosts(store)
     host.report(store)
     assert holds_what_the_agent_has(store, host)
     host.stop()
@@ -397,3 +402,12 @@ def _sums_up(store: Store) -> bool:
         row["digest"] == digest(device["hash"] for device in store.devices(hypervisor=row["hypervisor_hostname"]))
         for row in store.hypervisors()
     )
+
+
+def _pools_are_the_hosts(store: Store) -> bool:
+    with store._engine.connect() as connection:
+        return all(
+            sorted(map(str, pools.of_host(connection, row["id"])))
+            == sorted(str(PoolRecord(**pool)) for pool in row["pci_stats"])
+            for row in store.hypervisors()
+        )

@@ -57,11 +57,23 @@ VALUES
         '2026-10-01 10:00:00.000000', NULL, '2026-11-02 10:00:00.000000', 13)
 """
 ATTEMPT = "UPDATE pci_devices SET attempt = 5 WHERE id = 11"
+POOL = """
+INSERT INTO pci_pools (compute_node_id, vendor_id, product_id, dev_type, numa_node, parent_addr, physical_network, tags,
+    free, used, total)
+VALUES (3, '8086', '1520', 'type-VF', 0, '0000:04:00.0', 'physnet1', '{"physical_network": "PhysNet1", "rack": null}',
+    1, 1, 3)
+"""
+EVENT = """
+INSERT INTO pci_device_events (compute_node_id, device_uuid, at, event, after, instance_uuid, request_id)
+VALUES (3, 'device-1', '2026-10-01 10:00:00.000001', 'appeared', '{"status": "available"}', NULL, NULL)
+"""
 
 MADE_AT = {
     "0001": (HOSTS, DEVICES),
     "0002": (HOSTS, DEVICES, ATTEMPT),
     "0003": (HOSTS, DEVICES, ATTEMPT),
+    "0004": (HOSTS, DEVICES, ATTEMPT, POOL),
+    "0005": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT),
 }
 """What a database of each revision may hold, as that revision's tracker could have written it. Never edit one."""
 
