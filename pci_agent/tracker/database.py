@@ -23,6 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InvalidRequestError
 
 from pci_agent.errors import ConfigurationRefused, Refusal, StoreFailed, StoreRefused
+from pci_agent.tracker import ids
 
 _LOCK_PATIENCE_S = 30
 _POOL = 10  # and as many more in a rush: PostgreSQL allows 100 unless it is told otherwise
@@ -138,6 +139,7 @@ def upgrade(engine: Engine) -> None:
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        ids.begin(connection)
 
 
 def check(engine: Engine) -> str:
