@@ -59,12 +59,24 @@ def _pool(pool: dict[str, Any]) -> Document:
     }
 
 
+def _refused(row: RowMap) -> Document | None:
+    """Show the other agent that asked last to speak for a host; None where none did."""
+    if row["refused_agent"] is None:
+        return None
+    return {
+        "agent_uuid": row["refused_agent"],
+        "session": row["refused_session"],
+        "refused_at": time(row["refused_at"]),
+    }
+
+
 def _hypervisor(row: RowMap) -> Document:
     return {
         "id": row["id"],
         "hypervisor_hostname": row["hypervisor_hostname"],
         "state": "up" if row["up"] else "down",
         "last_seen": time(row["last_seen"]),
+        "refused_agent": _refused(row),
         "os-pci:pci_stats": [_pool(pool) for pool in row["pci_stats"]],
     }
 

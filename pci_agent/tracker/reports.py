@@ -90,7 +90,7 @@ def _supersede(connection: Connection, report: Report, silent_since: datetime, n
 
 def _compare_and_set(connection: Connection, report: Report, silent_since: datetime) -> None:
     """Put the report's token where the one that it replaces stands."""
-    held = {
+    held: dict[str, object] = {
         "hypervisor_hostname": report.host,
         "session": report.token.session,
         "generation": report.token.generation,
@@ -108,7 +108,7 @@ def _compare_and_set(connection: Connection, report: Report, silent_since: datet
         if report.token.generation <= over.generation:
             raise NotApplied
     else:
-        held["status_counter"] = -1
+        held |= {"status_counter": -1, "refused_agent": None, "refused_session": None, "refused_at": None}
         if not follows(report, over.session):
             change = change.where(_NODE.last_seen < silent_since)
     if not connection.execute(change.values(**held, updated_at=utcnow())).rowcount:

@@ -88,7 +88,7 @@ class Store:
             )
         ).first()
         if other is not None:
-            return Answer(verdict=Verdict.TAKEN, reason=f"agent {other.agent_uuid}, last seen {other.last_seen} UTC")
+            return _taken(connection, message, other, f"agent {other.agent_uuid}")
         row = connection.execute(select(compute_nodes).where(reports.speaks(message))).first()
         if row is None:
             return Answer(verdict=Verdict.HOLDS)
@@ -96,9 +96,7 @@ class Store:
             alive = update(compute_nodes).where(reports.speaks(message), _NODE.session == message.session)
             connection.execute(alive.values(last_seen=utcnow()))
         elif row.last_seen >= silent_since and not reports.follows(message, row.session):
-            return Answer(
-                verdict=Verdict.TAKEN, reason=f"session {row.session} of this agent, last seen {row.last_seen} UTC"
-            )
+            return _taken(connection, message, row, f"session {row.session} of this agent")
         held = Token(session=row.session, generation=row.generation, digest=row.digest)
         same = isinstance(message, Report) and held == message.token
         if same:
@@ -140,6 +138,9 @@ class Store:
         """
         List living hosts by name, each with ``up``: whether it was heard of in the last host_down_s seconds.
 
+        One that never reported isn't here. Where another agent asked to speak for a host and was refused,
+        refused_agent, refused_session and refused_at tell who and when, until the host's own agent starts anew.
+
         Args:
             name: only the host with this name, or else this id
         """
@@ -180,6 +181,13 @@ class Store:
 
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(reading=True)
+
+
+def _taken(connection: Connection, message: Report | Heartbeat, holder: Any, who: str) -> Answer:
+    """Refuse an agent, and remember on the holder's row that it asked."""
+    refused = {"refused_agent": message.agent_uuid, "refused_session": message.session, "refused_at": utcnow()}
+    connection.execute(update(compute_nodes).where(_NODE.id == holder.id, _NODE.deleted == 0).values(refused))
+    return Answer(verdict=Verdict.TAKEN, reason=f"{who}, last seen {holder.last_seen} UTC")
 
 
 def wrote(message: Report | Heartbeat, held: Token) -> bool:

@@ -185,6 +185,38 @@ def test_a_second_agent_of_the_same_name_is_told_that_it_is_taken(store: Store, 
     twin.stop()
 
 
+def test_who_was_refused_as_a_hosts_twin_is_remembered_until_its_own_agent_begins_anew(
+    store: Store, host: Host, tmp_path: Path
+) -> None:
+    host.start()
+    host.report(store)
+    (row,) = store.hypervisors()
+    assert (row["refused_agent"], row["refused_session"], row["refused_at"]) == (None, None, None)
+    twin = other_machine(tmp_path)
+    twin.start()
+    twin.report(store)
+    (row,) = store.hypervisors()
+    ledger = twin.agent.ledger
+    assert (row["refused_agent"], row["refused_session"]) == (ledger.agent_uuid, ledger.token.session)
+    assert row["last_seen"] <= row["refused_at"] <= row["now"]
+    host.agent.look()
+    tell(store, host.agent.next_message())
+    assert store.hypervisors()[0]["refused_agent"] == ledger.agent_uuid
+    host.restart()
+    host.report(store)
+    assert store.hypervisors()[0]["refused_agent"] is None
+    twin.stop()
+
+
+def test_another_session_of_the_same_agent_is_a_twin_too(store: Store, host: Host) -> None:
+    host.start()
+    host.report(store)
+    stranger = host.agent.next_message().model_copy(update={"session": "another", "lineage": ()})
+    assert tell(store, stranger).verdict is TAKEN
+    (row,) = store.hypervisors()
+    assert (row["refused_agent"], row["refused_session"]) == (host.agent.ledger.agent_uuid, "another")
+
+
 def test_a_silent_host_may_be_taken_over_and_its_devices_go(
     store: Store, engine: Engine, host: Host, tmp_path: Path
 ) -> None:

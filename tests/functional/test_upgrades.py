@@ -2,22 +2,24 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from pci_agent.errors import StoreRefused
-from pci_agent.tracker import database
+from pci_agent.tracker import database, pools
 from pci_agent.tracker.migrations import versions
 from pci_agent.tracker.store import Store
-from pci_agent.tracker.tables import metadata
+from pci_agent.tracker.tables import metadata, pci_pools
+from pci_agent.wire.messages import PoolRecord
 
 REVISIONS = sorted(file.name[:4] for file in Path(versions.__path__[0]).glob("0*.py"))
 
-POOLS = [
+POOLS: list[dict[str, Any]] = [
     {
         "vendor_id": "8086",
         "product_id": "1520",
@@ -67,6 +69,10 @@ EVENT = """
 INSERT INTO pci_device_events (compute_node_id, device_uuid, at, event, after, instance_uuid, request_id)
 VALUES (3, 'device-1', '2026-10-01 10:00:00.000001', 'appeared', '{"status": "available"}', NULL, NULL)
 """
+TWIN = """
+UPDATE compute_nodes SET refused_agent = 'agent-3', refused_session = 's', refused_at = '2026-10-01 10:00:00'
+WHERE id = 3
+"""
 
 MADE_AT = {
     "0001": (HOSTS, DEVICES),
@@ -74,6 +80,7 @@ MADE_AT = {
     "0003": (HOSTS, DEVICES, ATTEMPT),
     "0004": (HOSTS, DEVICES, ATTEMPT, POOL),
     "0005": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT),
+    "0006": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT, TWIN),
 }
 """What a database of each revision may hold, as that revision's tracker could have written it. Never edit one."""
 
@@ -126,6 +133,14 @@ def test_what_was_held_before_an_upgrade_is_held_afterwards(upgraded: Store) -> 
     )
     assert held["attempt"] in (0, 5)
     assert (free["id"], free["address"], free["instance_uuid"]) == (12, "0000:04:10.4", None)
+
+
+def test_the_pools_of_an_upgraded_host_are_those_that_it_reported(upgraded: Store) -> None:
+    (host,) = upgraded.hypervisors()
+    with upgraded._engine.connect() as connection:
+        assert pools.of_host(connection, host["id"]) == [PoolRecord(**POOLS[0])]
+        rows = connection.execute(select(pci_pools)).all()
+    assert [(row.compute_node_id, row.physical_network) for row in rows] == [(3, "physnet1")]
 
 
 def test_an_upgrade_of_what_is_up_to_date_changes_nothing(upgraded: Store) -> None:

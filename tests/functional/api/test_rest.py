@@ -8,7 +8,7 @@ from falcon.testing import TestClient
 from sqlalchemy import Engine, text
 
 from buses import get, rest
-from hosts import Host
+from hosts import Host, tell
 from pci_agent.api.app import application
 from pci_agent.api.serving import http_server
 from pci_agent.errors import ConfigurationRefused
@@ -111,6 +111,25 @@ def test_a_host_whose_agent_has_trouble_shows_it(sqlite: Engine, host: Host) -> 
     shown = get(rest(store), "/v3/os-hypervisors/compute-1")["hypervisor"]
     assert shown["state"] == "up"
     assert [problem["address"] for problem in shown["problems"]] == ["0000:05:00.0"]
+
+
+def test_a_host_whose_name_another_agent_wants_shows_who_and_v2_does_not(sqlite: Engine, host: Host) -> None:
+    store = Store(sqlite, host_down_s=75)
+    host.start()
+    host.report(store)
+    client = rest(store)
+    (listed,) = get(client, "/v3/os-hypervisors")["hypervisors"]
+    assert listed["refused_agent"] is None
+    twin = host.agent.next_message().model_copy(update={"agent_uuid": "twin", "session": "its session"})
+    tell(store, twin)
+    for shown in (
+        get(client, "/v3/os-hypervisors")["hypervisors"][0],
+        get(client, "/v3/os-hypervisors/compute-1")["hypervisor"],
+    ):
+        at = shown["refused_agent"].pop("refused_at")
+        assert shown["refused_agent"] == {"agent_uuid": "twin", "session": "its session"}
+        assert at >= shown["last_seen"]
+    assert list(get(client, "/v2/openstack/os-hypervisors/compute-1")["hypervisor"]) == ["pci_stats"]
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.1", "localhost", "::1", "127.0.0.2", ""])
