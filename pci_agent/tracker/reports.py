@@ -77,15 +77,22 @@ def keep_status(connection: Connection, message: Report | Heartbeat) -> None:
         )
 
 
+def delete_host(connection: Connection, node_id: int, now: datetime, *still: ColumnElement[bool]) -> bool:
+    """Soft-delete a host with its devices, where *still* holds; its pools go. False where it doesn't."""
+    gone = update(compute_nodes).where(_NODE.id == node_id, _NODE.deleted == 0, *still)
+    if not connection.execute(gone.values(deleted=_NODE.id, deleted_at=now)).rowcount:
+        return False
+    history.keep(connection, node_id, now, devices.delete_all(connection, node_id, now))
+    pools.write(connection, node_id, ())
+    return True
+
+
 def _supersede(connection: Connection, report: Report, silent_since: datetime, now: datetime) -> None:
     """Soft-delete another agent's row of this host name, where that agent has been silent for long enough."""
     others = (_NODE.hypervisor_hostname == report.host, _NODE.agent_uuid != report.agent_uuid, _NODE.deleted == 0)
     silent = connection.execute(select(_NODE.id).where(*others, _NODE.last_seen < silent_since)).scalars().all()
     for node_id in silent:
-        gone = update(compute_nodes).where(_NODE.id == node_id, *others, _NODE.last_seen < silent_since)
-        if connection.execute(gone.values(deleted=_NODE.id, deleted_at=now)).rowcount:
-            history.keep(connection, node_id, now, devices.delete_all(connection, node_id, now))
-            pools.write(connection, node_id, ())
+        delete_host(connection, node_id, now, *others, _NODE.last_seen < silent_since)
 
 
 def _compare_and_set(connection: Connection, report: Report, silent_since: datetime) -> None:

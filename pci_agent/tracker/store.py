@@ -14,9 +14,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pci_agent.model.request import PciRequest
-from pci_agent.tracker import history, pools, reports
+from pci_agent.tracker import history, pools, reports, upkeep
 from pci_agent.tracker.database import run
 from pci_agent.tracker.tables import compute_nodes, pci_devices, utcnow
+from pci_agent.tracker.upkeep import Disagreement
 from pci_agent.wire.messages import (
     Answer,
     Heartbeat,
@@ -176,11 +177,58 @@ class Store:
             alive = _NODE.last_seen >= reports.clock(connection) - self._host_down
             return list(connection.execute(query.where(alive)).mappings())
 
+    # What operators do by hand
+
+    def verify(self) -> list[Disagreement]:
+        """Compare every host's rows with one another; each host in one snapshot."""
+        with self._snapshot() as connection:
+            found = upkeep.orphans(connection)
+            node_ids = upkeep.hosts(connection)
+        for node_id in node_ids:
+            with self._snapshot() as connection:
+                found += upkeep.disagreements(connection, node_id)
+        return found
+
+    def purge(self, older_than: timedelta, *, batch: int = 1000) -> dict[str, int]:
+        """
+        Delete history, and devices and hosts that are gone, from before that time.
+
+        Returns:
+            How many rows went, by table.
+        """
+        with self._reading() as connection:
+            before = reports.clock(connection) - older_than
+        return upkeep.purge(lambda work: run(self._engine, work), before, batch)
+
+    def forget(self, name: str) -> bool:
+        """
+        Soft-delete a host with its devices. An agent that still speaks for it tells all of it anew, with new ids.
+
+        Args:
+            name: the host's name, or else its id
+
+        Returns:
+            False where there is no such host.
+        """
+        found = self.hypervisors(name)
+
+        def delete(connection: Connection) -> bool:
+            return reports.delete_host(connection, found[0]["id"], reports.clock(connection))
+
+        return bool(found) and run(self._engine, delete)
+
     def _with_life(self, row: RowMap) -> RowMap:
         return {**row, "up": row["last_seen"] >= row["now"] - self._host_down}
 
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(reading=True)
+
+    def _snapshot(self) -> Connection:
+        """Read what was committed at one moment, whatever is written meanwhile; SQLite's readers always do."""
+        reading = self._reading()
+        if self._engine.dialect.name == "sqlite":
+            return reading
+        return reading.execution_options(isolation_level="REPEATABLE READ")
 
 
 def _taken(connection: Connection, message: Report | Heartbeat, holder: Any, who: str) -> Answer:
