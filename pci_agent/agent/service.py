@@ -19,10 +19,11 @@ from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.libvirt import Reading
 from pci_agent.discovery.sysfs import Scan
 from pci_agent.model.address import PciAddress
+from pci_agent.model.cards import cards, evidence_of
 from pci_agent.model.claims import expired, next_expiry
 from pci_agent.model.device import Device
 from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
-from pci_agent.model.names import Remembered, identities, names_of, remember
+from pci_agent.model.names import Remembered, names_of, remember
 from pci_agent.model.reality import Domains, Habits, absences, compare, voided
 from pci_agent.model.relatives import Hold
 from pci_agent.model.standing import HostState, is_over, lifted
@@ -194,11 +195,18 @@ class Agent:
         """Decide what follows from all that was seen, and keep it."""
         scan = seen.scan
         self._learn_names(scan)
-        there = identities(scan.devices)
+        there = cards(scan.devices, self.ledger.tracked)
         devices = {there[device.address]: device for device in scan.devices}
         change = reconcile(
             self.ledger.tracked,
-            offered(scan.devices, self._whitelist, self._memory.names, seen.use.reasons),
+            offered(
+                scan.devices,
+                self._whitelist,
+                self._memory.names,
+                seen.use.reasons,
+                known=there,
+                evidence=evidence_of(scan.devices),
+            ),
             there=devices,
             untold=untold(scan.devices, scan.unreadable),
             new_uuid=lambda: str(uuid4()),

@@ -12,8 +12,9 @@ from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.libvirt import Reading
 from pci_agent.discovery.sysfs import Scan
 from pci_agent.model.address import PciAddress
+from pci_agent.model.cards import cards
 from pci_agent.model.inventory import TrackedDevice, blocked_by_host
-from pci_agent.model.names import Remembered, identities, names_of, remember
+from pci_agent.model.names import Remembered, names_of, remember
 from pci_agent.model.whitelist import Names
 
 
@@ -88,7 +89,7 @@ def host(
         unknown: what the reader couldn't read
         files: the configuration files
     """
-    known = identities(scan.devices)
+    known = cards(scan.devices, kept.tracked)
     tracked = {address: kept.tracked[name] for address, name in known.items() if name in kept.tracked}
     holders: dict[PciAddress, list[Holder]] = {}
     for address, item in tracked.items():

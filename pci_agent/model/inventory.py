@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pci_agent.errors import IllegalMove
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
+from pci_agent.model.evidence import NOTHING, Evidence
 from pci_agent.model.names import identities
 from pci_agent.model.state import Disabled, Event, Owner, Status, after
 from pci_agent.model.vocabulary import Tags
@@ -29,6 +30,7 @@ class TrackedDevice:
         uuid: made once, kept for ever
         identity: what the function is; see device.identity
         device: the function as last seen
+        evidence: what its card is known by
         tags: of the whitelist entry that offers it, or did last
         present: False once it vanished
         listed: False once no entry offers it
@@ -44,6 +46,7 @@ class TrackedDevice:
     uuid: str
     identity: str
     device: Device
+    evidence: Evidence = NOTHING
     tags: Tags = field(default_factory=dict)
     present: bool = True
     listed: bool = True
@@ -68,7 +71,7 @@ class TrackedDevice:
 
 class Offered(NamedTuple):
     """
-    A function that was seen and that the whitelist offers: its identity, the entry's tags, what the host does.
+    A function that was seen and that the whitelist offers: identity, the entry's tags, the host's use, the card.
 
     A named tuple, for one is made of every device at every look.
     """
@@ -77,6 +80,7 @@ class Offered(NamedTuple):
     device: Device
     tags: Tags
     host_use: tuple[str, ...] = ()
+    evidence: Evidence = NOTHING
 
 
 def moved(item: TrackedDevice, event: Event, owner: Owner | None) -> TrackedDevice:
@@ -155,6 +159,9 @@ def offered(
     whitelist: Whitelist,
     names: Names,
     host_use: Mapping[PciAddress, tuple[str, ...]] = MappingProxyType({}),
+    *,
+    known: Mapping[PciAddress, str] | None = None,
+    evidence: Mapping[PciAddress, Evidence] = MappingProxyType({}),
 ) -> list[Offered]:
     """
     Keep the functions that the whitelist offers, each with its identity.
@@ -164,15 +171,17 @@ def offered(
         whitelist: what decides
         names: which netdev names count for which address
         host_use: what the host uses each function for
+        known: what each function is; None: told from the devices alone (names.identities)
+        evidence: what its card is known by, of those functions of which anything is
     """
-    known = identities(devices)
+    known = identities(devices) if known is None else known
     blocked = blocked_by_host(devices, host_use) if host_use else {}
     found = []
     for device in devices:
         entry = whitelist.match(device, names)
         if entry is not None and not entry.exclude:
             use = () if entry.allow_host_use else blocked.get(device.address, ())
-            found.append(Offered(known[device.address], device, entry.tags, use))
+            found.append(Offered(known[device.address], device, entry.tags, use, evidence.get(device.address, NOTHING)))
     return found
 
 
@@ -223,7 +232,14 @@ def reconcile(
 
 
 def _new(item: Offered, uuid: str) -> TrackedDevice:
-    return TrackedDevice(uuid=uuid, identity=item.identity, device=item.device, tags=item.tags, host_use=item.host_use)
+    return TrackedDevice(
+        uuid=uuid,
+        identity=item.identity,
+        device=item.device,
+        evidence=item.evidence,
+        tags=item.tags,
+        host_use=item.host_use,
+    )
 
 
 def _differs(known: TrackedDevice, item: Offered) -> bool:
@@ -231,11 +247,20 @@ def _differs(known: TrackedDevice, item: Offered) -> bool:
         (known.device is not item.device and known.device != item.device)
         or known.tags != item.tags
         or known.host_use != item.host_use
+        or (known.evidence != item.evidence and known.evidence.with_newer(item.evidence) != known.evidence)
     )
 
 
 def _seen_again(known: TrackedDevice, item: Offered) -> TrackedDevice:
-    return replace(known, device=item.device, tags=item.tags, host_use=item.host_use, present=True, listed=True)
+    return replace(
+        known,
+        device=item.device,
+        evidence=known.evidence.with_newer(item.evidence),
+        tags=item.tags,
+        host_use=item.host_use,
+        present=True,
+        listed=True,
+    )
 
 
 def apply(tracked: Inventory, changed: Iterable[TrackedDevice]) -> dict[str, TrackedDevice]:
