@@ -30,7 +30,7 @@ _POOL = 10  # and as many more in a rush: PostgreSQL allows 100 unless it is tol
 
 _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.02
-_MARIADB_LOST = (1205, 1213)  # waited too long for a lock; deadlock
+_MARIADB_LOST = ((1205,), (1213,))  # waited too long for a lock; deadlock
 _POSTGRESQL_LOST = ("40001", "40P01")  # can't be serialised; deadlock
 _SQLITE_LOST = (5, 6)  # busy; locked
 
@@ -123,7 +123,7 @@ def lost_to_another(error: DBAPIError) -> bool:
         return True
     if getattr(told, "sqlite_errorcode", -1) & 0xFF in _SQLITE_LOST:
         return True
-    return type(told).__module__.startswith("pymysql") and told is not None and told.args[:1][0] in _MARIADB_LOST
+    return type(told).__module__.startswith("pymysql") and told is not None and told.args[:1] in _MARIADB_LOST
 
 
 def upgrade(engine: Engine) -> None:

@@ -191,6 +191,10 @@ def test_a_value_that_is_too_long_is_never_cut(engine: Engine) -> None:
         Store(engine, host_down_s=75).accept(report("a", "h", 1, long))
 
 
+def test_a_url_of_mysqls_is_one_of_mariadbs() -> None:
+    assert database.connect("mysql+pymysql://pci@127.0.0.1/pci").dialect.name == "mariadb"
+
+
 def test_an_url_with_a_driver_that_nobody_has_tells_which_to_write() -> None:
     with pytest.raises(ConfigurationRefused, match=r"mariadb\+pymysql://"):
         database.connect("mysql+mysqldb://pci@127.0.0.1/pci")
