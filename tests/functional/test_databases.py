@@ -171,6 +171,20 @@ def test_a_writer_that_finds_sqlite_busy_comes_again_a_few_times_and_then_tells(
     holder.close()
 
 
+def test_a_transaction_reads_what_another_committed_meanwhile(engine: Engine, store: Store) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time: nobody commits meanwhile")
+
+    def work(connection: Connection) -> list[int]:
+        counted = []
+        for number in range(2):
+            counted.append(connection.execute(text("SELECT count(*) FROM compute_nodes")).scalar_one())
+            store.accept(report(f"agent{number}", f"compute-{number}", 1))
+        return counted
+
+    assert database.run(engine, work) == [0, 1]
+
+
 def test_what_fails_for_another_reason_is_not_run_again(engine: Engine) -> None:
     tried = []
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from test_databases import device, report
 from test_reports import OK, holds_what_the_agent_has
 
@@ -81,6 +81,22 @@ def test_a_hash_is_judged_only_where_its_agent_is_of_this_version(store: Store, 
     told = report("a", "h", 1, later).model_copy(update={"status": status, "pools": (pool,)})
     assert store.accept(told).verdict is OK
     assert bool(store.verify()) is judged
+
+
+def test_a_report_that_comes_meanwhile_is_no_disagreement(store: Store, engine: Engine, known: Host) -> None:
+    told: list[bool] = []
+
+    def meanwhile(*called: object) -> None:
+        pools_of_a_host = "FROM pci_pools" in str(called[2]) and "JOIN" not in str(called[2])
+        if pools_of_a_host and not told:
+            told.append(True)
+            known.sysfs.set_numvfs(PF, ["0000:04:10.0", "0000:04:10.4"])
+            known.agent.look()
+            assert known.report(store) == [OK]
+
+    event.listen(engine, "before_cursor_execute", meanwhile)
+    assert store.verify() == []
+    assert told
 
 
 def age(engine: Engine, days: int) -> None:
