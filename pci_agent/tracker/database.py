@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InvalidRequestError
 
@@ -27,6 +27,8 @@ from pci_agent.tracker import ids
 
 _LOCK_PATIENCE_S = 30
 _POOL = 10  # and as many more in a rush: PostgreSQL allows 100 unless it is told otherwise
+
+_UPGRADE_PATIENCE_S = 600
 
 _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.02
@@ -134,12 +136,27 @@ def upgrade(engine: Engine) -> None:
         StoreRefused: it is a later version's.
         StoreFailed: the database can't be reached.
     """
-    with _reached(), engine.begin() as connection:
+    with _reached(), engine.begin() as connection, _alone(connection):
         _known(MigrationContext.configure(connection).get_current_revision())
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         ids.begin(connection)
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Let one upgrade run at a time, whichever machine began it; on SQLite the transaction does that."""
+    name = connection.dialect.name
+    if name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('pci-tracker upgrade'))"))
+    if name == "mariadb":
+        connection.execute(text(f"SELECT get_lock('pci-tracker upgrade', {_UPGRADE_PATIENCE_S})"))
+    try:
+        yield
+    finally:
+        if name == "mariadb" and not connection.invalidated:
+            connection.execute(text("SELECT release_lock('pci-tracker upgrade')"))
 
 
 def check(engine: Engine) -> str:

@@ -1,6 +1,8 @@
 """The schema of every release leads to this one, with what was in it, on every kind of database."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,14 @@ def test_a_later_versions_schema_is_refused_and_left_alone(engine: Engine) -> No
     for refused in (database.check, database.upgrade):
         with pytest.raises(StoreRefused, match="schema is 9999, of a later version"):
             refused(engine)
+
+
+def test_several_upgrades_at_once_are_one(unmade: Engine) -> None:
+    code = (
+        "import sys; from pci_agent.tracker import database;"
+        " engine = database.connect(sys.argv[1]); database.upgrade(engine); database.check(engine)"
+    )
+    url = unmade.url.render_as_string(hide_password=False)
+    running = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], told
