@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from oslo_config import cfg
@@ -160,15 +160,23 @@ def senses(conf: cfg.ConfigOpts, libvirtd: Libvirtd | None) -> Senses:
     if libvirtd is None:
         return Senses(sysfs_root=root, host_use=use, use_of=use_of)
     word = libvirtd
-    last: list[tuple[object, object, libvirt.Reading]] = []
+    last: list[tuple[libvirt.Texts, str | None, Sequence[Device], libvirt.Reading]] = []
 
     def reading(devices: Sequence[Device]) -> libvirt.Reading | None:
-        """Read libvirt's newest texts; what is the same as the last time is handed back as the same object."""
-        if word.said is None:
+        """
+        Read libvirt's newest texts; while it is away those of before, with a problem more.
+
+        What is the same as the last time is handed back as the same object.
+        """
+        said, trouble = word.said, word.trouble
+        if said is None:
             return None
-        if not last or last[0][0] is not word.said or not _are_same(last[0][1], devices):
-            last[:] = [(word.said, devices, libvirt.parsed(word.said, devices, root))]
-        return last[0][2]
+        if not last or last[0][0] is not said or last[0][1] != trouble or not _are_same(last[0][2], devices):
+            read = libvirt.parsed(said, devices, root)
+            if trouble is not None:
+                read = replace(read, problems=(trouble, *read.problems))
+            last[:] = [(said, trouble, devices, read)]
+        return last[0][3]
 
     return Senses(
         sysfs_root=root,
@@ -179,12 +187,8 @@ def senses(conf: cfg.ConfigOpts, libvirtd: Libvirtd | None) -> Senses:
     )
 
 
-def _are_same(before: object, now: Sequence[Device]) -> bool:
-    return (
-        isinstance(before, Sequence)
-        and len(before) == len(now)
-        and all(old is new for old, new in zip(before, now, strict=True))
-    )
+def _are_same(before: Sequence[Device], now: Sequence[Device]) -> bool:
+    return len(before) == len(now) and all(old is new for old, new in zip(before, now, strict=True))
 
 
 def uses(sysfs_root: str, proc_root: str, *, alone: bool = False) -> Callable[[Sequence[Device]], HostUse]:
