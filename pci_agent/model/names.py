@@ -2,7 +2,8 @@
 Which device a netdev's name means: whoever bears it now, else who bore it last in this boot and is still there.
 
 A device that is bound to vfio-pci, or whose netdev went into a namespace, bears no name. It is meant all the
-same: else giving it to a guest would take it off the whitelist. A reboot forgets, since names are given anew.
+same: else giving it to a guest would take it off the whitelist. A reboot forgets, since names are given anew; so does
+a device that has had too many others since, for whoever makes netdevs anew all day names them as they like.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,14 +12,22 @@ from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, identity, vf_identity
 
 Remembered = Mapping[str, str]
-"""Identity of the device that bears a name, or bore it last, by name."""
+"""Identity of the device that bears a name, or bore it last, by name; the newest come last."""
+
+MOST_FORMER = 16
+"""How many names are remembered of a device beside those that it bears."""
 
 
 def remember(devices: Iterable[Device], before: Remembered) -> dict[str, str]:
     """Learn from a look who bears which name; who bears none keeps the one that nobody took over."""
     known = identities(devices)
     now = {netdev.name: known[device.address] for device in devices for netdev in device.netdevs}
-    return {**before, **now}
+    former: dict[str, list[str]] = {}
+    for name, bearer in before.items():
+        if name not in now:
+            former.setdefault(bearer, []).append(name)
+    newest = {name for names in former.values() for name in names[-MOST_FORMER:]}
+    return {**{name: bearer for name, bearer in before.items() if name in newest}, **now}
 
 
 def names_of(devices: Iterable[Device], remembered: Remembered) -> dict[PciAddress, frozenset[str]]:
