@@ -47,6 +47,7 @@ class Looked:
         problems: how many things were wrong or odd
         changed: whether anything is other than before
         complete: False where the functions couldn't even be listed, so that nothing was concluded
+        unsettled: True where functions couldn't be told, or VFs were coming or going: another look soon may tell
     """
 
     functions: int
@@ -54,6 +55,7 @@ class Looked:
     problems: int
     changed: bool
     complete: bool
+    unsettled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +188,14 @@ class Agent:
                 self._set_status(problems=_problems(scan, HostUse({}, ())))
             present = sum(1 for item in self.ledger.tracked.values() if item.offered)
             problems = len(self._status.problems)
-        return Looked(len(scan.devices), present, problems, changed=changed, complete=scan.complete)
+        return Looked(
+            len(scan.devices),
+            present,
+            problems,
+            changed=changed,
+            complete=scan.complete,
+            unsettled=not scan.settled,
+        )
 
     def _read(self, scan: Scan) -> Reading | None:
         return None if self._senses.reading is None else self._senses.reading(scan.devices)

@@ -37,6 +37,7 @@ PROJECT = "pci-agent"
 GROUPS = (host, agent, pci)
 
 _PATIENCE_S = 0.5
+_STOPPED_WITHIN_S = 1.5
 _LIBVIRT_ANSWERS_WITHIN_S = 5.0
 
 
@@ -209,24 +210,31 @@ def uses(sysfs_root: str, proc_root: str, *, alone: bool = False) -> Callable[[S
 
 def watch(conf: cfg.ConfigOpts, parts: Started, *, configured: Callable[[], Whitelist]) -> None:
     """Look and report until a signal says to stop; *configured* reads the whitelist anew on SIGHUP."""
+    notify = process.notifier()
     daemon = Daemon(
         parts.agent,
         parts.reporter,
         parts.bell,
-        notify=process.notifier(),
+        notify=notify,
         configured=configured,
         asked=parts.asked,
         look_interval_s=conf.agent.look_interval_s,
         watchdog_s=process.watchdog_s(),
+        libvirtd=parts.libvirtd,
     )
-    process.on_signals(daemon.stop, daemon.reload)
     uevents = Uevents(parts.look_soon) if process.is_running_systems(conf.agent.sysfs_root) else None
-    for listener in (parts.libvirtd, uevents):
-        if listener is not None:
-            listener.start()
-    try:
-        daemon.run()
-    finally:
+
+    def listening_and_looking() -> None:
         for listener in (parts.libvirtd, uevents):
             if listener is not None:
-                listener.stop()
+                listener.start()
+        try:
+            daemon.run()
+        finally:
+            for listener in (parts.libvirtd, uevents):
+                if listener is not None:
+                    listener.stop()
+
+    process.run_until_stopped(
+        listening_and_looking, daemon.stop, daemon.reload, notify=notify, within_s=_STOPPED_WITHIN_S
+    )

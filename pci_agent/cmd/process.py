@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stderr
 from types import ModuleType
@@ -196,20 +197,92 @@ def watchdog_s() -> float | None:
     return int(asked) / 1_000_000
 
 
-def on_signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> None:
-    """Call *stop* on SIGTERM and SIGINT, *reload* on SIGHUP. Only the main thread may ask for it."""
+def on_signals(stop: Callable[[], None], reload: Callable[[], None] | None, waiting: Bell) -> None:
+    """
+    Call *stop* on SIGTERM and SIGINT, *reload* on SIGHUP, in the main thread, which alone may ask for it.
+
+    Args:
+        stop: safe in a signal handler
+        reload: likewise; None: SIGHUP is left as it is
+        waiting: what the main thread waits for; any signal rings it
+    """
+    waiting.ring_on_signals()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop())
     if reload is not None:
         signal.signal(signal.SIGHUP, lambda *_: reload())
 
 
+def run_until_stopped(
+    loop: Callable[[], None],
+    stop: Callable[[], None],
+    reload: Callable[[], None],
+    *,
+    notify: Callable[[str], None],
+    within_s: float,
+) -> None:
+    """
+    Run a loop until it ends or a signal says to stop; the process has ended *within_s* seconds after that.
+
+    The loop has a thread of its own, so that signals are heeded whatever it waits for. What it waits for, or what is
+    to be closed after it, may hang for ever, a log's lock in its hand; then the process is left as it is. All that must
+    be kept is durable by now, and the store stays locked until the end.
+
+    Args:
+        loop: ends soon after *stop*, unless something hangs
+        stop: called on SIGTERM and SIGINT
+        reload: called on SIGHUP
+        notify: sends one datagram to systemd
+        within_s: counts from the signal
+    """
+    bell, over = Bell(), False
+    failures: list[BaseException] = []
+
+    def end() -> None:
+        nonlocal over
+        over = True
+        bell.ring()
+
+    def running() -> None:
+        try:
+            loop()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the process ends
+            failures.append(error)
+        finally:
+            end()
+
+    def stopping() -> None:
+        stop()
+        end()
+
+    on_signals(stopping, reload, bell)
+    thread = threading.Thread(target=running, name="loop", daemon=True)
+    thread.start()
+    while not over:
+        bell.wait(None)
+    patience = threading.Timer(within_s, os._exit, [0])
+    patience.daemon = True
+    if not failures:
+        patience.start()
+        notify("STOPPING=1")
+    thread.join()
+    if failures:
+        patience.cancel()
+        raise failures[0]
+
+
 def wait_until_stopped(notify: Callable[[str], None], status: str) -> None:
     """Say that all is ready, feed the watchdog, and return when a signal asks to stop."""
-    bell = Bell()
-    on_signals(bell.ring)
+    bell, over = Bell(), False
+
+    def stop() -> None:
+        nonlocal over
+        over = True
+
+    on_signals(stop, None, bell)
     notify(f"READY=1\nSTATUS={status}")
     every = watchdog_s()
-    while not bell.wait(None if every is None else every / 2):
-        notify("WATCHDOG=1")
+    while not over:
+        if not bell.wait(None if every is None else every / 2):
+            notify("WATCHDOG=1")
     notify("STOPPING=1")

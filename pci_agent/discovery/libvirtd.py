@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+_NOT_YET = "libvirt hasn't answered yet"
 _MOST_UNANSWERED = 2  # signs of life that libvirtd may be asked for before the connection counts as dead
 _FAREWELL_S = 1.0
 _LONGEST_REST_S = 1.0
@@ -75,8 +76,13 @@ class Libvirtd:
         self._thread = threading.Thread(target=self._run, name="libvirt", daemon=True)
         self.said: Texts | None = None
         """The newest that libvirt has said to this process; the same object as long as nothing changes."""
-        self.trouble: str | None = "libvirt hasn't answered yet"
+        self.trouble: str | None = _NOT_YET
         """Why libvirt doesn't answer now; None where it does, and *said* is up to date."""
+
+    @property
+    def unheard(self) -> bool:
+        """True until libvirt has answered, or it is known why it doesn't."""
+        return self.trouble == _NOT_YET
 
     def start(self) -> None:
         """Begin to ask and to listen."""

@@ -15,6 +15,7 @@ Reads the PCI functions of a host from sysfs; the only module that walks ``/sys/
 import errno
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -87,6 +88,14 @@ class Scan:
     problems: tuple[Problem, ...]
     unreadable: frozenset[PciAddress] = frozenset()
     complete: bool = True
+
+    @property
+    def settled(self) -> bool:
+        """True where every function could be told, and each PF has as many VFs as it says: none comes or goes."""
+        if self.unreadable or not self.complete:
+            return False
+        vfs = Counter(device.parent_addr for device in self.devices if device.parent_addr is not None)
+        return all(vfs[pf.address] == pf.sriov_numvfs for pf in self.devices if pf.sriov_numvfs is not None)
 
 
 def scan(root: str = "/sys", before: Scan | None = None) -> Scan:

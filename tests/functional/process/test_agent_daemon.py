@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pci_agent.agent.store import Machine, Store
 from services import wait_for
 from sysfs import FakeSysfs
 
@@ -100,6 +101,86 @@ def test_sigterm_ends_it_within_two_seconds_with_no_broker_to_be_had(systemd: Sy
     assert systemd.stop() == 0
     assert time.monotonic() - asked < 2.5
     assert systemd.heard()[-1] == "STOPPING=1"
+
+
+@pytest.fixture
+def slow(tmp_path: Path, config: Path) -> Iterator[Systemd]:
+    """An agent whose looks hang while the file ``hangs`` is there."""
+    command = [sys.executable, str(Path(__file__).with_name("slow_agent.py")), str(tmp_path / "hangs")]
+    made = Systemd(tmp_path, *command, "--config-file", str(config), watchdog_s=1)
+    yield made
+    made.close()
+
+
+def let_a_look_hang(tmp_path: Path) -> None:
+    (tmp_path / "hangs").touch()
+    wait_for((tmp_path / "hangs.asked").exists, "a look that hangs")
+
+
+def test_sigterm_ends_it_within_two_seconds_though_a_look_hangs(slow: Systemd, tmp_path: Path) -> None:
+    slow.wait_for("READY=1")
+    let_a_look_hang(tmp_path)
+    asked = time.monotonic()
+    assert slow.stop() == 0
+    assert time.monotonic() - asked < 2.5
+    assert slow.heard()[-1] == "STOPPING=1"
+
+
+def test_sigterm_ends_it_within_two_seconds_though_its_first_look_hangs(slow: Systemd, tmp_path: Path) -> None:
+    let_a_look_hang(tmp_path)
+    asked = time.monotonic()
+    assert slow.stop() == 0
+    assert time.monotonic() - asked < 2.5
+    assert "READY=1" not in slow.heard()
+
+
+def test_a_look_that_lasts_while_it_stops_is_waited_for_and_kept(
+    slow: Systemd, tmp_path: Path, sysfs: FakeSysfs
+) -> None:
+    slow.wait_for("READY=1")
+    sysfs.set_numvfs("0000:04:00.0", [])
+    let_a_look_hang(tmp_path)
+    slow.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    (tmp_path / "hangs").unlink()
+    assert slow.stop() == 0
+    assert slow.heard()[-1] == "STOPPING=1"
+    with Store.opened(str(tmp_path / "state"), Machine.read()) as store:
+        assert [str(item.device.address) for item in store.tracked().values() if item.offered] == ["0000:04:00.0"]
+
+
+def test_a_look_that_hangs_starves_the_watchdog(slow: Systemd, tmp_path: Path) -> None:
+    slow.wait_for("WATCHDOG=1", times=2)
+    let_a_look_hang(tmp_path)
+    time.sleep(0.5)
+    fed = slow.heard().count("WATCHDOG=1")
+    time.sleep(2)
+    assert slow.heard().count("WATCHDOG=1") == fed
+
+
+def test_a_loop_that_fails_ends_the_process_as_a_failure(tmp_path: Path, config: Path) -> None:
+    broken = (
+        "import sys; from pci_agent.agent.daemon import Daemon; from pci_agent.cmd import agent_daemon, process\n"
+        "Daemon._look = lambda self: 1 / 0\n"
+        "process.serve(lambda: agent_daemon.serve(sys.argv[1:], ()))"
+    )
+    systemd = Systemd(tmp_path, sys.executable, "-c", broken, "--config-file", str(config))
+    try:
+        assert systemd.process.wait(20) == 1
+        assert "ZeroDivisionError" in systemd.log.read_text()
+    finally:
+        systemd.close()
+
+
+def test_it_is_ready_and_says_so_though_libvirt_is_away(tmp_path: Path, config: Path) -> None:
+    uri = f"qemu+unix:///system?socket={tmp_path}/nowhere"
+    config.write_text(config.read_text().replace("libvirt_uri =", f"libvirt_uri = {uri}"))
+    systemd = Systemd(tmp_path, str(PROGRAMS / "pci-agent"), "--config-file", str(config))
+    try:
+        systemd.wait_for("READY=1")
+        systemd.wait_for(f"STATUS=3 of 3 PCI functions offered, 2 problems; libvirt doesn't answer at {uri}")
+    finally:
+        systemd.close()
 
 
 def test_sighup_reads_the_whitelist_again(systemd: Systemd, config: Path) -> None:

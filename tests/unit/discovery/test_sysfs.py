@@ -287,3 +287,20 @@ def test_this_machine_scans_without_a_problem() -> None:
     seen = scan()
     assert seen.problems == ()
     assert len(seen.devices) == len(list(Path("/sys/bus/pci/devices").iterdir()))
+
+
+def test_a_scan_is_settled_where_each_pf_has_as_many_vfs_as_it_says_and_all_can_be_told(sysfs: FakeSysfs) -> None:
+    sysfs.add("0000:00:1f.0")
+    sysfs.add_pf(PF, vfs=[VF, "0000:04:10.4"])
+    assert scan(str(sysfs)).settled
+    (sysfs.place(PF) / "sriov_numvfs").write_text("0\n")  # the kernel says it last
+    assert not scan(str(sysfs)).settled
+    sysfs.set_numvfs(PF, [])
+    assert scan(str(sysfs)).settled
+    (sysfs.place(PF) / "sriov_numvfs").write_text("1\n")
+    assert not scan(str(sysfs)).settled
+    sysfs.set_numvfs(PF, [VF])
+    assert scan(str(sysfs)).settled
+    (sysfs.place("0000:00:1f.0") / "numa_node").write_text("banana\n")
+    assert not scan(str(sysfs)).settled
+    assert not scan(f"{sysfs}/nowhere").settled
