@@ -1,9 +1,11 @@
 """pci-tracker, pci-api and pci-tracker-manage as processes of their own, with an agent, on a real broker."""
 
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -77,6 +79,30 @@ def test_an_agent_answers_on_the_broker_why_a_function_is_offered(
         answer = rpc.AgentClient(opened, timeout_s=10).call("this-machine", "explain", asked, InquiryAnswer)
     (told,) = json.loads(answer.document or "[]")
     assert (told["address"], told["offered"], told["decided_by"]) == (entry, True, 1)
+
+
+def test_sigterm_ends_an_agent_within_two_seconds_while_its_tracker_does_not_answer(
+    fleet: list[Systemd], tmp_path: Path, config: Path
+) -> None:
+    tracker, _, agent = fleet
+    for each in (tracker, agent):
+        each.wait_for("READY=1")
+    agent.stop()
+    tracker.process.send_signal(signal.SIGSTOP)
+    folder = tmp_path / "again"
+    folder.mkdir()
+    again = Systemd(folder, str(PROGRAMS / "pci-agent"), "--config-file", str(config))
+    try:
+        again.wait_for("READY=1")
+        time.sleep(2)
+        told = [line for line in again.heard() if line.startswith("STATUS=")]
+        assert told[-1].endswith("tracker: no tracker has answered yet"), "the call is in flight"
+        asked = time.monotonic()
+        assert again.stop() == 0
+        assert time.monotonic() - asked < 2.5
+    finally:
+        again.close()
+        tracker.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("program", ["pci-tracker", "pci-api"])
