@@ -11,7 +11,8 @@ import pytest
 from test_libvirtd import Daemon as FakeLibvirtd
 
 from pci_agent.agent.daemon import Daemon
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.identity import Machine
+from pci_agent.agent.store import Store
 from pci_agent.cmd import agent_daemon, process
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.errors import TrackerSilent

@@ -17,7 +17,7 @@ from pci_agent.model.device import Device
 def main(file: str, *arguments: str) -> None:
     """Run until a signal says to stop."""
 
-    def uses(sysfs_root: str, proc_root: str) -> Callable[[Sequence[Device]], HostUse]:  # noqa: ARG001
+    def uses(sysfs_root: str, proc_root: str, *, alone: bool = False) -> Callable[[Sequence[Device]], HostUse]:  # noqa: ARG001
         return lambda _: slow()
 
     def slow() -> HostUse:

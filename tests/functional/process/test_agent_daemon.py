@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pci_agent.agent.store import Machine, Store
+from pci_agent.agent.identity import Machine
+from pci_agent.agent.store import Store
 from services import wait_for
 from sysfs import FakeSysfs
 
