@@ -17,6 +17,7 @@ class FakeSysfs:
         self.entries = root / "bus/pci/devices"
         self.entries.mkdir(parents=True)
         (root / "class/net").mkdir(parents=True)
+        self.gone = root / "gone"
 
     def __str__(self) -> str:
         return str(self.root)
@@ -79,10 +80,11 @@ class FakeSysfs:
         vf_ids: str = "8086:1520",
         **more: object,
     ) -> None:
-        """Put a PF on the bus with these VFs switched on."""
+        """Put a PF on the bus with these VFs, beside it, switched on."""
         self.add(address, ids, totalvfs=max(len(vfs), 7), **more)  # type: ignore[arg-type]
         for index, vf in enumerate(vfs):
-            home = self.add(vf, vf_ids, numa_node=more.get("numa_node"), driver="igbvf")  # type: ignore[arg-type]
+            shared = {name: more[name] for name in ("numa_node", "below") if name in more}
+            home = self.add(vf, vf_ids, driver="igbvf", **shared)  # type: ignore[arg-type]
             (home / "physfn").symlink_to(f"../{address}")
             (self.place(address) / f"virtfn{index}").symlink_to(f"../{vf}")
 
@@ -125,9 +127,10 @@ class FakeSysfs:
         return Path(os.path.realpath(self.entries / address))
 
     def remove(self, address: str) -> None:
-        """Take a function off the bus."""
+        """Take a function off the bus. Its link is kept elsewhere: sysfs gives no inode number twice, others do."""
         home = self.place(address)
         for net in (home / "net").glob("*"):
             (self.root / "class/net" / net.name).unlink()
-        (self.entries / address).unlink()
+        self.gone.mkdir(exist_ok=True)
+        (self.entries / address).rename(self.gone / f"{address} {len(list(self.gone.iterdir()))}")
         shutil.rmtree(home)

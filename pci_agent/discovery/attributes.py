@@ -9,9 +9,58 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _PAGE = 4096
 _MOST_SHOWN = 60
+
+
+class Unreadable(Exception):
+    """Something can't be told; the text is the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    A directory, to read its files and links. What isn't there is None, any other trouble is Unreadable.
+
+    Attributes:
+        way: the path to it, which ends in a slash
+        directory: the descriptor of the directory that *way* starts from
+    """
+
+    way: str
+    directory: int
+
+    def file(self, name: str) -> bytes | None:
+        """Read an attribute."""
+        try:
+            return _page(self.way + name, self.directory)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Unreadable(f"{text(name)}: {said(error)}") from None
+
+    def names(self) -> list[str]:
+        """List what is in it."""
+        try:
+            with opened(self.way, self.directory) as listed:
+                return os.listdir(listed)
+        except OSError as error:
+            raise Unreadable(f"its directory: {said(error)}") from None
+
+    def is_there(self) -> bool:
+        """Tell whether the directory still stands."""
+        return os.access(self.way, os.F_OK, dir_fd=self.directory)
+
+    def link(self, name: str) -> str | None:
+        """Read where a link leads."""
+        try:
+            return os.readlink(self.way + name, dir_fd=self.directory)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Unreadable(f"{text(name)}: {said(error)}") from None
 
 
 @contextmanager
@@ -26,9 +75,13 @@ def opened(path: str, directory: int | None = None) -> Iterator[int]:
 
 def read(path: str, directory: int | None = None) -> str:
     """Read one attribute, without the white space around it; *path* is relative to *directory*, if that is given."""
+    return word(_page(path, directory))
+
+
+def _page(path: str, directory: int | None) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
-        return os.read(descriptor, _PAGE).decode("utf-8", "replace").strip()
+        return os.read(descriptor, _PAGE)
     finally:
         os.close(descriptor)
 
@@ -46,9 +99,19 @@ def links(path: str) -> Iterator[tuple[str, str]]:
         return
 
 
+def last(place: str) -> str:
+    """Give the last name of a path."""
+    return place.rstrip("/").rpartition("/")[2]
+
+
+def word(content: bytes) -> str:
+    """Give what a file says as text, without the white space around it."""
+    return content.decode("utf-8", "replace").strip()
+
+
 def text(name: str) -> str:
     """Give a name that the kernel gave as text that can be printed and sent: it may hold any byte."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "replace")
 
 
 def said(error: OSError) -> str:

@@ -99,11 +99,6 @@ def function_at(place: str) -> PciAddress | None:
     return None
 
 
-def last(place: str) -> str:
-    """Give the last name of a path."""
-    return place.rstrip("/").rpartition("/")[2]
-
-
 def shown(name: str) -> str:
     """Give a name in one line and not too long, whatever bytes the kernel has in it."""
     plain = "".join(each if each.isprintable() else "\ufffd" for each in text(name))

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pci_agent.discovery.attributes import links, read, said
-from pci_agent.discovery.findings import Findings, function_at, last, rows, shown
+from pci_agent.discovery.attributes import last, links, read, said
+from pci_agent.discovery.findings import Findings, function_at, rows, shown
 from pci_agent.model.address import PciAddress
 
 _NUMBERS = re.compile(rb"[0-9]{1,10}:[0-9]{1,10}")

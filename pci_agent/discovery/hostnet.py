@@ -13,8 +13,8 @@ from contextlib import suppress
 
 import psutil
 
-from pci_agent.discovery.attributes import opened, said, short
-from pci_agent.discovery.findings import Findings, function_at, last, listed, rows, shown
+from pci_agent.discovery.attributes import last, opened, said, short
+from pci_agent.discovery.findings import Findings, function_at, listed, rows, shown
 from pci_agent.model.address import PciAddress
 
 Addresses = Callable[[], Mapping[str, Sequence[str]]]

@@ -1,10 +1,10 @@
 """
 ``pci-agent capture``: records a machine's PCI functions into one tar, to be looked at elsewhere.
 
-* It holds what discovery reads, and only that: the names in sysfs.ATTRIBUTES and sysfs.LINKS, the links of
+* It holds what discovery reads, and only that: the names in function.ATTRIBUTES and function.LINKS, the links of
   ``class/net`` and ``bus/vdpa`` that lead to PCI functions, and each host bridge's ACPI path. Never ``config``,
   never ``vpd``.
-* Serial numbers (sysfs.IDENTIFIERS) and MAC addresses are left out unless they are asked for, also where a netdev's
+* Serial numbers (function.IDENTIFIERS) and MAC addresses are left out unless they are asked for, also where a netdev's
   name tells one (``enx…``).
 * What is odd stays odd: a directory where a link belongs, a link that leads nowhere, garbage in a file.
 * Replayed, it gives the same ``discover`` JSON, byte for byte but for the MAC addresses.
@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pci_agent.discovery import sysfs
+from pci_agent.discovery import function
 from pci_agent.discovery.attributes import links
 from pci_agent.errors import CommandFailed
 
@@ -139,9 +139,9 @@ class _Recording:
     def _function(self, entry: str) -> None:
         target = self._link(entry)
         home = entry if target is None else posixpath.normpath(posixpath.join(_DEVICES, target))
-        for name in (*sysfs.ATTRIBUTES, *(sysfs.IDENTIFIERS if self._keep_identifiers else ())):
+        for name in (*function.ATTRIBUTES, *(function.IDENTIFIERS if self._keep_identifiers else ())):
             self._file(f"{home}/{name}")
-        for name in (*sysfs.LINKS, *self._virtfns(home)):
+        for name in (*function.LINKS, *self._virtfns(home)):
             self._link(f"{home}/{name}")
         bridge = _ROOT_BUS.match(home)
         if bridge is not None and bridge[1] not in self._bridges:

@@ -114,6 +114,88 @@ def test_an_unchanged_function_is_handed_back_as_the_same_object(sysfs: FakeSysf
     assert [new is old for new, old in zip(after.devices, before.devices, strict=True)] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "field", "value"),
+    [
+        ("numa_node", "1\n", "numa_node", 1),
+        ("net/enp4s0f0/address", "02:00:00:00:00:99\n", "netdevs", (Netdev("enp4s0f0", "02:00:00:00:00:99"),)),
+        ("net/enp4s0f0/addr_assign_type", "0\n", "permanent_mac", "02:00:00:00:00:01"),
+        ("serial_number", "b4-96-91-ff-ff-a1-b2-c0\n", "serial_number", "b4-96-91-ff-ff-a1-b2-c0"),
+    ],
+)
+def test_a_change_is_seen(sysfs: FakeSysfs, file: str, text: str, field: str, value: object) -> None:
+    sysfs.add_pf(PF, vfs=[VF], numa_node=0, netdev="enp4s0f0")
+    before = scan(str(sysfs))
+    (sysfs.place(PF) / file).write_text(text)
+    after = scan(str(sysfs), before)
+    assert (getattr(before.devices[0], field) == value, getattr(after.devices[0], field)) == (False, value)
+    assert after == scan(str(sysfs))
+
+
+def test_a_change_of_a_vf_is_seen(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF])
+    before = scan(str(sysfs))
+    (sysfs.place(VF) / "iommu_group").symlink_to("../../../kernel/iommu_groups/31")
+    sysfs.bind(VF, "vfio-pci")
+    sysfs.add_netdev(VF, "enp4s0f0v0")
+    vf = scan(str(sysfs), before).devices[1]
+    assert vf.driver == "vfio-pci"
+    assert (vf.iommu_group, vf.netdevs) == (31, (Netdev("enp4s0f0v0", "02:00:00:00:00:01"),))
+
+
+def test_a_node_that_changed_is_seen_on_the_vfs(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF], numa_node=0)
+    before = scan(str(sysfs))
+    (sysfs.place(PF) / "numa_node").write_text("1\n")
+    assert [device.numa_node for device in scan(str(sysfs), before).devices] == [1, 1]
+
+
+def test_what_cannot_change_while_a_function_stands_is_asked_once(sysfs: FakeSysfs) -> None:
+    sysfs.add("0000:00:1c.0", revision="0x07")
+    sysfs.add_pf(PF, vfs=[VF])
+    before = scan(str(sysfs))
+    for address in ("0000:00:1c.0", PF, VF):
+        revision = sysfs.place(address) / "revision"
+        revision.unlink()
+        revision.mkdir()  # whoever reads it finds a problem
+    for name in ("sriov_totalvfs", "physfn"):
+        (sysfs.place("0000:00:1c.0") / name).mkdir()
+    after = scan(str(sysfs), before)
+    assert after.problems == ()
+    assert all(new is old for new, old in zip(after.devices, before.devices, strict=True))
+
+
+def test_a_function_that_was_put_back_is_asked_everything(sysfs: FakeSysfs) -> None:
+    sysfs.add(PF)
+    before = scan(str(sysfs))
+    sysfs.remove(PF)
+    sysfs.add(PF, revision="0x02", totalvfs=7)
+    (pf,) = scan(str(sysfs), before).devices
+    assert (pf.revision, pf.dev_type) == ("02", "type-PF")
+
+
+def test_a_vf_on_its_way_out_is_no_plain_function(sysfs: FakeSysfs) -> None:
+    sysfs.add_pf(PF, vfs=[VF])
+    before = scan(str(sysfs))
+    (sysfs.place(PF) / "virtfn0").unlink()
+    (sysfs.place(VF) / "physfn").unlink()
+    after = scan(str(sysfs), before)
+    assert after.unreadable == {PciAddress(0, 4, 0x10, 0)}
+
+
+def test_a_vf_that_is_not_beside_its_pf_is_read_all_the_same(sysfs: FakeSysfs) -> None:
+    sysfs.add("0000:00:1c.0", pci_class="60400")
+    sysfs.add_pf(PF, vfs=[VF], numa_node=1, below="0000:00:1c.0")
+    home = sysfs.place(VF)
+    home.rename(home.parents[1] / VF)
+    (sysfs.place(PF) / "virtfn0").unlink()
+    (sysfs.place(PF) / "virtfn0").symlink_to(f"../../{VF}")
+    (sysfs.entries / VF).unlink()
+    (sysfs.entries / VF).symlink_to(f"../../../devices/pci0000:00/{VF}")
+    vf = by_address(sysfs)[VF]
+    assert (vf.dev_type, vf.vf_index, vf.numa_node, vf.path) == ("type-VF", 0, 1, "0000:00/10.0")
+
+
 def test_what_wakes_a_device_or_waits_for_it_is_never_read(sysfs: FakeSysfs) -> None:
     sysfs.add_pf(PF, vfs=[VF], driver="igb")
     for name in ("config", "uevent", "sriov_numvfs"):
@@ -293,13 +375,14 @@ def test_a_scan_is_settled_where_each_pf_has_as_many_vfs_as_it_says_and_all_can_
     sysfs.add("0000:00:1f.0")
     sysfs.add_pf(PF, vfs=[VF, "0000:04:10.4"])
     assert scan(str(sysfs)).settled
-    (sysfs.place(PF) / "sriov_numvfs").write_text("0\n")  # the kernel says it last
+    (sysfs.place(PF) / "virtfn0").unlink()  # the VF is on its way out
     assert not scan(str(sysfs)).settled
-    sysfs.set_numvfs(PF, [])
+    sysfs.remove(VF)
     assert scan(str(sysfs)).settled
-    (sysfs.place(PF) / "sriov_numvfs").write_text("1\n")
+    (sysfs.place(PF) / "virtfn0").symlink_to(f"../{VF}")  # or on its way in
     assert not scan(str(sysfs)).settled
-    sysfs.set_numvfs(PF, [VF])
+    (sysfs.place(PF) / "virtfn0").unlink()
+    sysfs.set_numvfs(PF, [])
     assert scan(str(sysfs)).settled
     (sysfs.place("0000:00:1f.0") / "numa_node").write_text("banana\n")
     assert not scan(str(sysfs)).settled
