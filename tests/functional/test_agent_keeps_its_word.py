@@ -53,6 +53,7 @@ SPECS = {
     "card": Spec(vendor_id="10de"),
 }
 LIFETIME_S = 100.0
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a run makes hundreds of durable commits
 
 
 @dataclass
@@ -83,7 +84,7 @@ class Host(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="pci-word-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pci-word-", dir=MEMORY))
         self.sysfs = FakeSysfs(self.folder / "sys")
         self.sysfs.add_pf(PF, vfs=VFS, netdev="ens1")
         self.sysfs.add(CARD, "10de:25b6", pci_class="30200")
@@ -95,6 +96,7 @@ class Host(RuleBasedStateMachine):
         self.attempts: dict[str, int] = dict.fromkeys(REQUESTS, 0)
         self.late: list[Callable[[], Done]] = []
         self.reading: Reading = Reading((), (), ())
+        self.unseen = False
 
     @initialize()
     def boot(self) -> None:
@@ -123,6 +125,8 @@ class Host(RuleBasedStateMachine):
 
     def _look(self) -> None:
         self._hear_of_domains()
+        if self.unseen:
+            return
         self.agent.look()
         self._keep_promises_in_step()
 
@@ -186,8 +190,19 @@ class Host(RuleBasedStateMachine):
             given = frozenset(done.outcome.devices[request])
             known = self.promises.get(request)
             assert known is None or known.devices == given
+            if known is None:
+                self._see_that_they_are_free(given)
             self.promises[request] = Promise(instance, attempt, given, known is not None and known.allocated)
         return done
+
+    def _see_that_they_are_free(self, given: frozenset[str]) -> None:
+        """See that what was given is there and that neither the host nor a domain of another's has it."""
+        for address, item in self._items().items():
+            if item.uuid in given and item.owner is not None:
+                assert (self.sysfs.entries / address).is_symlink(), f"{address} is gone and was given"
+                assert address not in self.world.uses, f"{address} is in use and was given"
+                who, runs = self.world.domains.get(address, ("", False))
+                assert not runs or who == item.owner.instance_uuid, f"{address} was given, and {who} runs with it"
 
     @rule(
         request=st.sampled_from(REQUESTS),
@@ -217,6 +232,38 @@ class Host(RuleBasedStateMachine):
     def claim_a_vf(self, request: str, instance: str) -> None:
         self.attempts[request] += 1
         self._claim(request, self.attempts[request], instance, ("vf", 1), self.agent.ledger.token.session)
+
+    @rule(request=st.sampled_from(REQUESTS), instance=st.sampled_from(INSTANCES))
+    def a_claim_is_overtaken_by_its_free(self, request: str, instance: str) -> None:
+        self.attempts[request] += 1
+        attempt, session = self.attempts[request], self.agent.ledger.token.session
+        self.free(request, delayed=False)
+        assert self._claim(request, attempt, instance, ("vf", 1), session).outcome.verdict is Verdict.FREED
+
+    @rule(
+        change=st.sampled_from(["VFs leave", "the PF leaves", "it is used", "a domain starts"]),
+        address=st.sampled_from(ALL),
+        who=st.tuples(st.sampled_from(INSTANCES), st.sampled_from(INSTANCES)),
+        what=st.tuples(st.sampled_from(sorted(SPECS)), st.integers(1, 3)),
+        request=st.sampled_from(REQUESTS),
+    )
+    def the_host_changes_just_before_a_claim(
+        self, change: str, address: str, who: tuple[str, str], what: tuple[str, int], request: str
+    ) -> None:
+        """Nobody has looked since, and no event has arrived."""
+        self.unseen = True
+        if change == "VFs leave":
+            self.set_numvfs(0)
+        elif change == "the PF leaves":
+            self.pull_or_put_back_the_pf()
+        elif change == "it is used":
+            self.host_use_comes_or_goes(address)
+        else:
+            self.a_domain_starts(address, who[0])
+        self.unseen = False
+        self.attempts[request] += 1
+        self._claim(request, self.attempts[request], who[1], what, self.agent.ledger.token.session)
+        self._look()
 
     @precondition(lambda self: self.promises)
     @rule(data=st.data(), instance=st.sampled_from(INSTANCES))
@@ -302,6 +349,9 @@ class Host(RuleBasedStateMachine):
                 assert seconds >= 60
                 self.freed[name] = max(self.promises[name].attempt, self.freed.get(name, 0))
                 del self.promises[name]
+        for item in self._items().values():
+            if item.owner is not None and not item.owner.allocated:
+                assert 0 < item.owner.deadline - self.world.now <= item.owner.lifetime_s
 
     @rule(number=st.sampled_from([4, 4, 3, 0]))
     def set_numvfs(self, number: int) -> None:
