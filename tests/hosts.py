@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pci_agent.agent.identity import Machine
 from pci_agent.agent.ledger import Clock
-from pci_agent.agent.service import Agent, Senses
+from pci_agent.agent.senses import Senses
+from pci_agent.agent.service import Agent
 from pci_agent.agent.store import Store
 from pci_agent.discovery.hostuse import HostUse, Source
 from pci_agent.discovery.libvirt import Reading

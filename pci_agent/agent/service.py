@@ -13,18 +13,17 @@ from uuid import uuid4
 
 from pci_agent import __version__
 from pci_agent.agent.ledger import Clock, Ledger
+from pci_agent.agent.senses import Seen, Senses, domains_of
 from pci_agent.agent.store import HostFacts, Store
-from pci_agent.discovery import glance, sysfs
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.libvirt import Reading
 from pci_agent.discovery.sysfs import Scan
 from pci_agent.model.address import PciAddress
 from pci_agent.model.cards import cards, evidence_of
 from pci_agent.model.claims import expired, next_expiry
-from pci_agent.model.device import Device
 from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
 from pci_agent.model.names import Remembered, names_of, remember
-from pci_agent.model.reality import Domains, Habits, absences, compare, voided
+from pci_agent.model.reality import Habits, absences, compare, voided
 from pci_agent.model.relatives import Hold
 from pci_agent.model.standing import HostState, is_over, lifted
 from pci_agent.model.state import Status
@@ -58,46 +57,6 @@ class Looked:
     unsettled: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Senses:
-    """
-    What the agent sees the host with.
-
-    Attributes:
-        sysfs_root: where sysfs is mounted
-        host_use: tells what the host itself uses
-        use_of: tells what the host uses single functions for, asked of them alone
-        reading: tells libvirt's newest word on domains, None before its first; None where libvirt isn't asked at all
-        refresh: has libvirt asked anew; False where it doesn't answer in time
-    """
-
-    sysfs_root: str = "/sys"
-    host_use: Callable[[Sequence[Device]], HostUse] = lambda _: HostUse({}, ())
-    use_of: Callable[[Sequence[Device]], HostUse] = lambda _: HostUse({}, ())
-    reading: Callable[[Sequence[Device]], Reading | None] | None = None
-    refresh: Callable[[], bool] = lambda: True
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the senses said at one look."""
-
-    scan: Scan
-    use: HostUse
-    reading: Reading | None
-
-    def same_as(self, before: "_Seen | None") -> bool:
-        if before is None or self.use != before.use or self.reading is not before.reading:
-            return False
-        now, then = self.scan, before.scan
-        return (
-            then.complete
-            and then.unreadable == now.unreadable
-            and len(then.devices) == len(now.devices)
-            and all(old is new for old, new in zip(then.devices, now.devices, strict=True))
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class View:
     """
@@ -124,10 +83,11 @@ class View:
 class _Memory:
     """What is known between looks and needn't outlive the process."""
 
-    seen: _Seen | None = None
-    newest: _Seen | None = None
+    seen: Seen | None = None
+    newest: Seen | None = None
     names: Names = field(default_factory=dict)
     absent: dict[str, float] = field(default_factory=dict)
+    leaked: frozenset[str] = frozenset()
 
 
 class Agent:
@@ -172,35 +132,22 @@ class Agent:
         """Look at the host and keep what changed. Where sysfs can't be listed, nothing is concluded."""
         with self.ledger.lock:
             before = self._memory.seen
-            scan = sysfs.scan(self._senses.sysfs_root, None if before is None else before.scan)
-            changed = False
-            if scan.complete:
-                use = self._senses.host_use(scan.devices)
-                seen = _Seen(scan, use if before is None else use.after(before.use), self._read(scan))
-                changed = self._expire()
+            seen = self._senses.look(before)
+            changed = self._expire()
+            if seen.scan.complete:
                 if not seen.same_as(before):
                     changed |= self._conclude(seen)
                 changed |= self._count_absences(seen)
                 self._memory.seen = self._memory.newest = seen
-                self._say_how_it_fares(seen)
-            else:
-                changed = self._expire()
-                self._set_status(problems=_problems(scan, HostUse({}, ())))
+            self._say_how_it_fares(seen)
             present = sum(1 for item in self.ledger.tracked.values() if item.offered)
             problems = len(self._status.problems)
+        scan = seen.scan
         return Looked(
-            len(scan.devices),
-            present,
-            problems,
-            changed=changed,
-            complete=scan.complete,
-            unsettled=not scan.settled,
+            len(scan.devices), present, problems, changed=changed, complete=scan.complete, unsettled=not scan.settled
         )
 
-    def _read(self, scan: Scan) -> Reading | None:
-        return None if self._senses.reading is None else self._senses.reading(scan.devices)
-
-    def _conclude(self, seen: _Seen) -> bool:
+    def _conclude(self, seen: Seen) -> bool:
         """Decide what follows from all that was seen, and keep it."""
         scan = seen.scan
         self._learn_names(scan)
@@ -229,7 +176,7 @@ class Agent:
             _tell(change)
         return kept
 
-    def _state(self, seen: _Seen, tracked: set[PciAddress]) -> tuple[HostState, HostFacts]:
+    def _state(self, seen: Seen, tracked: set[PciAddress]) -> tuple[HostState, HostFacts]:
         boot_id = self.ledger.now().boot_id
         facts = replace(self.ledger.facts, boot_id=boot_id)
         if seen.reading is not None:
@@ -238,7 +185,7 @@ class Agent:
         by_address = {device.address: device for device in seen.scan.devices}
         elsewhere = tuple(
             Hold(by_address[address], instance, Status.ALLOCATED)
-            for address, instance in (_domains(seen.reading).running.items() if seen.reading else ())
+            for address, instance in (domains_of(seen.reading).running.items() if seen.reading else ())
             if address in by_address and address not in tracked
         )
         state = HostState(self.ledger.state.disabled, _LIBVIRT if waits else None, elsewhere)
@@ -248,7 +195,7 @@ class Agent:
         """Let libvirt's word go before belief; where it is silent nothing changes."""
         if reading is None:
             return dict(items)
-        changed = compare(items.values(), _domains(reading), self.habits, self._leaked())
+        changed = compare(items.values(), domains_of(reading), self.habits, self._leaked())
         after = {item.uuid: item for item in [*items.values(), *changed]}
         for request_id in voided(items.values(), after):
             LOG.warning(
@@ -269,18 +216,18 @@ class Agent:
         now = self.ledger.clock.boottime()
         return frozenset(name for name, since in self._memory.absent.items() if now - since >= self._leak_grace_s)
 
-    def _count_absences(self, seen: _Seen) -> bool:
+    def _count_absences(self, seen: Seen) -> bool:
         """Keep since when instances have no domain; what became leaked by that is concluded at once."""
         if seen.reading is None:
             return False
-        before = self._leaked()
         self._memory.absent = absences(
             self.ledger.tracked.values(),
-            _domains(seen.reading),
+            domains_of(seen.reading),
             self._memory.absent,
             at=self.ledger.clock.boottime(),
         )
-        return self._conclude(seen) if self._leaked() != before else False
+        before, self._memory.leaked = self._memory.leaked, self._leaked()
+        return self._conclude(seen) if self._memory.leaked != before else False
 
     def _expire(self) -> bool:
         """End the claims whose time is over; their later allocate finds nothing, and their late repeats a tombstone."""
@@ -320,20 +267,15 @@ class Agent:
             self._remembered = remembered
         self._memory.names = names_of(scan.devices, remembered)
 
-    def _say_how_it_fares(self, seen: _Seen) -> None:
+    def _say_how_it_fares(self, seen: Seen) -> None:
+        waits = self.ledger.state.waiting
+        own = [] if waits is None else [f"nothing is offered: waiting for {waits}"]
+        if self._store.trouble is not None:
+            own.append(self._store.trouble)
         self._set_status(
-            problems=_problems(seen.scan, seen.use) + self._libvirt_problems(seen.reading) + self._store_problems(),
+            problems=(*seen.problems, *(ProblemRecord(cause=cause) for cause in own)),
             unresolved_devnames=self._whitelist.unresolved_devnames(self._memory.names),
         )
-
-    def _libvirt_problems(self, reading: Reading | None) -> tuple[ProblemRecord, ...]:
-        if reading is not None:
-            return tuple(ProblemRecord(cause=f"libvirt: {cause}") for cause in reading.problems)
-        waits = self.ledger.state.waiting
-        return () if waits is None else (ProblemRecord(cause=f"nothing is offered: waiting for {waits}"),)
-
-    def _store_problems(self) -> tuple[ProblemRecord, ...]:
-        return () if self._store.trouble is None else (ProblemRecord(cause=self._store.trouble),)
 
     def _set_status(self, **news: tuple[object, ...]) -> None:
         if any(getattr(self._status, name) != value for name, value in news.items()):
@@ -353,7 +295,8 @@ class Agent:
         """
         if not self._senses.refresh():
             LOG.warning("libvirt doesn't answer: what it said last has to do")
-        if self._is_as_seen(given):
+        seen = self._memory.seen
+        if seen is not None and self._senses.glance([item.device for item in given], seen):
             return None
         self.look()
         for item in given:
@@ -361,17 +304,6 @@ class Agent:
             if now.device != item.device or not now.offered or now.owner is not None or now.host_use:
                 return f"{item.device.address} has changed just now"
         return None
-
-    def _is_as_seen(self, given: Sequence[TrackedDevice]) -> bool:
-        """Tell by a glance whether a look would find nothing new about devices that are there."""
-        seen = self._memory.seen
-        if seen is None or self._read(seen.scan) is not seen.reading:
-            return False
-        devices = [item.device for item in given]
-        if not all(glance.is_as_seen(device, self._senses.sysfs_root) for device in devices):
-            return False
-        use, known = self._senses.use_of(devices), seen.use.reasons
-        return not use.problems and all(use.reasons.get(each.address) == known.get(each.address) for each in devices)
 
     @property
     def view(self) -> View | None:
@@ -426,27 +358,6 @@ class Agent:
     def records(self) -> tuple[DeviceRecord, ...]:
         """Give the devices as the tracker is told of them, in order of address."""
         return self.ledger.records()
-
-
-def _domains(reading: Reading) -> Domains:
-    """Tell from libvirt's word who has what."""
-    defined: dict[PciAddress, set[str]] = {}
-    for domain in reading.domains:
-        for held in (*domain.live, *domain.defined):
-            defined.setdefault(held.address, set()).add(domain.uuid)
-    return Domains(
-        running={held.address: domain.uuid for domain in reading.domains for held in domain.live},
-        defined={address: frozenset(names) for address, names in defined.items()},
-        known=frozenset(domain.uuid for domain in reading.domains),
-        complete=all(domain.complete for domain in reading.domains),
-    )
-
-
-def _problems(scan: Scan, use: HostUse) -> tuple[ProblemRecord, ...]:
-    return (
-        *(ProblemRecord(address=problem.address, cause=problem.cause) for problem in scan.problems),
-        *(ProblemRecord(cause=f"what the host uses: {cause}") for cause in use.problems),
-    )
 
 
 def _tell(change: Change) -> None:

@@ -12,7 +12,8 @@ from pci_agent.agent.daemon import Daemon
 from pci_agent.agent.endpoint import Endpoint
 from pci_agent.agent.identity import Machine
 from pci_agent.agent.reporter import Reporter, Tell
-from pci_agent.agent.service import Agent, Senses
+from pci_agent.agent.senses import Senses
+from pci_agent.agent.service import Agent
 from pci_agent.agent.store import Store
 from pci_agent.bell import Bell
 from pci_agent.cmd import process

@@ -62,7 +62,7 @@ class Scan:
 
     @property
     def settled(self) -> bool:
-        """True where every function could be told, and each PF has as many VFs as it says: none comes or goes."""
+        """True where every function could be told, and each VF that a PF links to is there: none comes or goes."""
         if self.unreadable or not self.complete:
             return False
         vfs = Counter(device.parent_addr for device in self.devices if device.parent_addr is not None)

@@ -22,7 +22,8 @@ from test_reports import silence
 from pci_agent.agent.commands import Commands, Done
 from pci_agent.agent.identity import Machine
 from pci_agent.agent.ledger import Clock
-from pci_agent.agent.service import Agent, Senses
+from pci_agent.agent.senses import Senses
+from pci_agent.agent.service import Agent
 from pci_agent.agent.store import Store
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.libvirt import Domain, Holding, How, Reading

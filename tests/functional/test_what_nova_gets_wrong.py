@@ -411,8 +411,9 @@ def test_row_5_a_name_that_no_device_bears_is_told_to_the_tracker(compute: Compu
 
 def test_row_6_a_card_that_becomes_a_pf_is_counted_as_one_and_not_given_as_a_card(compute: Compute) -> None:
     """Row 6: nova left the device in the pool of type-PCI."""
-    (compute.sysfs.place(CARD) / "sriov_totalvfs").write_text("16\n")
     before = compute.uuids()
+    compute.sysfs.remove(CARD)  # its firmware was told, and it was taken off the bus and found again
+    compute.sysfs.add(CARD, "10de:25b6", pci_class="30200", totalvfs=16)
     compute.look()
     assert compute.counts() == {"type-PF": (2, 2), "type-VF": (2, 2)}
     assert compute.uuids() == before
@@ -482,6 +483,21 @@ def test_row_7_a_free_may_be_repeated_and_a_late_claim_does_not_undo_it(compute:
     assert compute.claim(wants("vf", A_VF), attempt=1) is FREED
     assert compute.claim(wants("vf", A_VF), attempt=2) is OK
     assert (compute.free("vf", attempt=2), compute.free("vf", attempt=2)) == (OK, OK)
+    assert compute.counts() == ALL_FREE
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_row_7_an_allocation_without_any_domain_shows_as_leaked_or_is_freed(compute: Compute, *, repair: bool) -> None:
+    """Row 7: nova's allocation of an instance that is archived or was never built stays, and nothing shows it."""
+    compute.host.habits = Habits(free_leaked=repair)
+    compute.restart()
+    compute.give("card", A_CARD)
+    compute.look()
+    compute.host.boottime += 601
+    compute.look()
+    assert compute.rows()[CARD] == ("available" if repair else "allocated")
+    assert compute.reason(CARD) == (None if repair else "leaked: no domain of its instance is there")
+    assert compute.free("card") is OK
     assert compute.counts() == ALL_FREE
 
 

@@ -10,7 +10,8 @@ import sys
 
 from pci_agent.agent.commands import Commands, Done
 from pci_agent.agent.identity import Machine
-from pci_agent.agent.service import Agent, Senses
+from pci_agent.agent.senses import Senses
+from pci_agent.agent.service import Agent
 from pci_agent.agent.store import Store
 from pci_agent.model import device_spec
 from pci_agent.model.claims import Claim, Wanted
