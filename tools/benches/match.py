@@ -4,24 +4,17 @@ Our core beside nova's (34.0.0): matching, pools, fitting and an unchanged look,
 Each side is a process of its own. The two take turns at each work, so that what else the machine does meets both.
 """
 
-import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import IO, Any, Self
 
 from benches import fleet, reported
+from benches.side import ROOT, Side, take_turns
 
-ROOT = Path(__file__).resolve().parents[2]
 COUNTS = (64, 256, 1024, 4096)
 VFS = (63, 7)
-_RUNS, _RUNS_OF_THE_SLOW, _SLOW_S = 7, 3, 1.0
 
 ROWS = (
     ("match all", "match", "match"),
@@ -88,46 +81,6 @@ class Result:
         return large / small
 
 
-class Side:
-    """One of the two processes."""
-
-    def __init__(self, questions: IO[str], answers: IO[str]) -> None:
-        self._questions, self._answers = questions, answers
-        self.about: dict[str, str] = self._answer()
-
-    @classmethod
-    @contextmanager
-    def started(cls, python: Path, module: str) -> Iterator[Self]:
-        """Run a module of this package in that Python."""
-        command = [str(python), "-W", "ignore", "-P", "-m", f"benches.{module}"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            if process.stdin is not None and process.stdout is not None:
-                yield cls(process.stdin, process.stdout)
-
-    def load(self, asked: dict[str, Any]) -> None:
-        """Have it take up a host."""
-        self._ask({"load": asked})
-
-    def run(self, work: str) -> tuple[float, int]:
-        """Give the seconds that a work took, and the number that came of it."""
-        answer = self._ask({"run": work})
-        return answer["seconds"], answer["number"]
-
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        self._questions.write(json.dumps(question) + "\n")
-        self._questions.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self._answers.readline() or "null")
-        if answer is None:
-            raise RuntimeError("a side ended: see above")
-        return answer
-
-
 def measured() -> Result:
     """Run everything; it takes some minutes, most of them nova's."""
     novas: dict[Host, dict[str, list[float]]] = {}
@@ -160,24 +113,13 @@ def _load(host: Host, nova: Side, our: Side) -> None:
 
 
 def _run(nova: Side, our: Side) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """
-    Let the two take turns at each work, and see that they come to the same number.
-
-    Runs of one work lie seconds apart, so that what disturbs the machine for a moment meets few of them.
-    """
     novas: dict[str, list[float]] = {}
     ours: dict[str, list[float]] = {}
-    numbers: dict[str, set[int]] = {}
-    for turn, (of_nova, of_ours) in product(range(_RUNS), _WORKS):
-        for side, work, kept in ((nova, of_nova, novas), (our, of_ours, ours)):
-            spent = kept.setdefault(work, []) if work else []
-            if work and not (side is nova and turn >= _RUNS_OF_THE_SLOW and spent[0] > _SLOW_S):
-                seconds, number = side.run(work)
-                spent.append(seconds)
-                numbers.setdefault(f"{of_nova or of_ours}", set()).add(number)
-    for work, came in numbers.items():
-        if len(came) != 1:
-            raise RuntimeError(f"{work}: the sides come to different numbers: {came}")
+    kept_by = {nova: novas, our: ours}
+    rows = [[(side, work) for side, work in zip((nova, our), works, strict=True) if work] for works in _WORKS]
+    for works, spent in zip(rows, take_turns(*rows), strict=True):
+        for (side, work), each in zip(works, spent, strict=True):
+            kept_by[side][work] = each
     return novas, ours
 
 

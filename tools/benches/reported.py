@@ -6,6 +6,22 @@ from typing import Any
 from pci_agent.model.device import Device, DevType
 
 
+def functions(devices: Sequence[Device]) -> list[dict[str, Any]]:
+    """Tell what libvirt's node devices say of functions."""
+    return [
+        {
+            "address": str(device.address),
+            "pf": None if device.parent_addr is None else str(device.parent_addr),
+            "vendor_id": device.vendor_id,
+            "product_id": device.product_id,
+            "numa_node": device.numa_node,
+            "driver": device.driver,
+            "netdevs": [netdev.name for netdev in device.netdevs],
+        }
+        for device in devices
+    ]
+
+
 def machine(devices: Sequence[Device], *, serials: bool = True) -> dict[str, Any]:
     """
     Put devices in nova's words.
