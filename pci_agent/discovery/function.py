@@ -2,20 +2,22 @@
 Reads one PCI function of sysfs: the texts that meaning.py understands.
 
 * ``modalias`` has ids and class at once; the single files are read only where there is none (some captures).
-* What can't change while a function stands is asked once: its revision, whether it has SR-IOV, whose VF it is.
-* What all VFs of a PF share is asked of the PF, or of one of them.
+* What can't change while a function stands is asked once: ids and class, its revision, whether it has SR-IOV, whose VF
+  it is. Its IOMMU group is another one only with another driver (vfio without an IOMMU).
+* What all VFs of a PF share is asked of the PF, or of one of them. The kernel itself reads ids and class of the first
+  alone (linux/drivers/pci/iov.c, pci_read_vf_config_common).
 * Never ``config``: reading it wakes a sleeping device. Neither ``uevent`` nor ``sriov_numvfs``: they wait for the
   device's lock, and who switches VFs off has their PF's until the last guest lets go of one. Whoever waits for that
   can't even be killed.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from pci_agent.discovery import meaning
-from pci_agent.discovery.attributes import Place, Unreadable
+from pci_agent.discovery.attributes import Place, Unreadable, last
 from pci_agent.discovery.meaning import Common, FileIds, Texts
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
@@ -78,7 +80,7 @@ class Function(NamedTuple):
         before = self.before
         return before.texts if before is not None and before.texts.entry == self.entry != 0 else None
 
-    def texts(self, place: Place, bridge: str | None, member: "Member | None") -> Texts:
+    def texts(self, place: Place, bridge: str | None, member: "Member | None", stands: Callable[[str], bool]) -> Texts:
         """
         Read what may have changed.
 
@@ -86,22 +88,22 @@ class Function(NamedTuple):
             place: its directory
             bridge: where it hangs
             member: of a VF, its number among those of its PF; None where no PF tells it
+            stands: tells of another function whether it is the one that stood there before
 
         Raises:
             Unreadable: what can't be done without is missing, or is garbage.
         """
-        modalias = place.file("modalias")
+        stood, driver = self.stood, place.link("driver")
         return Texts(
             entry=self.entry,
             bridge=bridge,
-            modalias=modalias,
-            ids=None if modalias is not None else self._ids(place),
-            driver=place.link("driver"),
-            iommu_group=self._group(place),
+            ids=self._ids(place, member) if stood is None else stood.ids,
+            driver=driver,
+            iommu_group=self._group(place) if stood is None or stood.driver != driver else stood.iommu_group,
             netdevs=tuple([(netdev, self._mac(place, netdev)) for netdev in self.netdevs]),
             vdpa=self.vdpa,
             vf_index=None if member is None else member.vf_index,
-            common=self._alone(place) if member is None else member.family.common(self, place),
+            common=self._alone(place, stands) if member is None else member.family.common(self, place),
         )
 
     def revision(self, place: Place) -> str | None:
@@ -109,7 +111,15 @@ class Function(NamedTuple):
         stood = self.stood
         return meaning.revision(place.file("revision")) if stood is None else stood.common.revision
 
-    def _ids(self, place: Place) -> FileIds:
+    def _ids(self, place: Place, member: "Member | None") -> bytes | FileIds:
+        alias = self.modalias(place) if member is None else member.family.modalias(self, place)
+        return self._file_ids(place) if alias is None else alias
+
+    def modalias(self, place: Place) -> bytes | None:
+        """Read its ids and class; None where there is no such file."""
+        return place.file("modalias")
+
+    def _file_ids(self, place: Place) -> FileIds:
         return FileIds(
             vendor=_needed(place, "vendor"),
             device=_needed(place, "device"),
@@ -132,7 +142,7 @@ class Function(NamedTuple):
             self.note(self.name, str(error))
             return None
 
-    def _alone(self, place: Place) -> Common:
+    def _alone(self, place: Place, stands: Callable[[str], bool]) -> Common:
         """Read what no PF tells of it."""
         stood = self.stood
         said = place.file("sriov_totalvfs") if stood is None or stood.common.has_sriov else None
@@ -144,14 +154,22 @@ class Function(NamedTuple):
             pf=None if said is not None else self._physfn(place) if stood is None else stood.common.pf,
             has_sriov=said is not None,
             sriov_totalvfs=totalvfs,
-            virtfns=tuple(self._virtfns(place)) if totalvfs else (),
+            virtfns=self._virtfns(place, stands) if totalvfs else (),
             serial_number=meaning.serial_number(_evidence(place, "serial_number")) if totalvfs else None,
             as_made=netdev is not None and meaning.as_made(_evidence(place, f"net/{netdev}/addr_assign_type")),
         )
 
-    def _virtfns(self, place: Place) -> Iterator[tuple[int, str]]:
-        """Follow a PF's virtfn links, of which any may be missing while VFs come or go."""
-        for index in sorted(int(found[1]) for name in place.names() if (found := _VIRTFN.fullmatch(name))):
+    def _virtfns(self, place: Place, stands: Callable[[str], bool]) -> tuple[tuple[int, str], ...]:
+        """Follow a PF's virtfn links, unless all that they led to stands there still."""
+        indexes = sorted(int(found[1]) for name in place.names() if (found := _VIRTFN.fullmatch(name)))
+        known = self.stood.common.virtfns if self.stood is not None else ()
+        if [index for index, _ in known] == indexes and all(stands(last(target)) for _, target in known):
+            return known
+        return tuple(self._followed(place, indexes))
+
+    def _followed(self, place: Place, indexes: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """Follow links of which any may be missing while VFs come or go."""
+        for index in indexes:
             try:
                 target = place.link(f"virtfn{index}")
                 if target is not None:
@@ -172,12 +190,19 @@ class Family:
     pf: PciAddress
     numa_node: int | None
     _common: Common | None = None
+    _modalias: bytes | None = None
 
     def common(self, vf: Function, place: Place) -> Common:
         """Tell what all of them share; the revision is asked of one, of the next where that one has none."""
         if self._common is None or self._common.revision is None:
             self._common = Common(self.numa_node, vf.revision(place), self.pf)
         return self._common
+
+    def modalias(self, vf: Function, place: Place) -> bytes | None:
+        """Tell the ids and class of all of them; they are asked of one, of the next where that one has none."""
+        if self._modalias is None:
+            self._modalias = vf.modalias(place)
+        return self._modalias
 
 
 class Member(NamedTuple):

@@ -56,8 +56,7 @@ class Texts(NamedTuple):
         entry: the inode number of its link, which is another once it was taken off the bus and put back; 0 where a
             plain directory stands for the link
         bridge: where it hangs: its path but for the end
-        modalias: whole; None where there is none
-        ids: what stands for it then
+        ids: modalias, whole, or what stands for it where there is none
         netdevs: name and address of each, by name
         vdpa: True where a vdpa device stands right below
         vf_index: of a VF whose PF tells
@@ -65,8 +64,7 @@ class Texts(NamedTuple):
 
     entry: int
     bridge: str | None
-    modalias: bytes | None
-    ids: "FileIds | None"
+    ids: "bytes | FileIds"
     driver: str | None
     iommu_group: str | None
     netdevs: tuple[tuple[str, bytes | None], ...]
@@ -92,7 +90,7 @@ def understood(address: PciAddress, texts: Texts) -> Device:
     Raises:
         Unreadable: some of it is not what the kernel writes there.
     """
-    ids = _ids_of_alias(texts.modalias or b"") if texts.ids is None else _ids_of_files(texts.ids)
+    ids = _ids_of_alias(texts.ids) if isinstance(texts.ids, bytes) else _ids_of_files(texts.ids)
     common = texts.common
     netdevs = tuple([_netdev(name, mac) for name, mac in texts.netdevs])
     return Device(

@@ -153,7 +153,7 @@ class _Look:
     def _read(self, function: Function, member: Member | None, beside: _Beside | None = None) -> Told:
         """Read a function, and understand it where it isn't what it was."""
         directory, bridge = (self._directory, self._bridge(function)) if beside is None else beside
-        texts = function.texts(Place(f"{function.name}/", directory), bridge, member)
+        texts = function.texts(Place(f"{function.name}/", directory), bridge, member, self._stands)
         pf = texts.common.pf
         if member is None and pf in self._families:
             raise Unreadable(f"it is coming or going: none of the virtfn links of {pf} leads to it")
@@ -162,6 +162,10 @@ class _Look:
             return before
         device = understood(function.address, texts)
         return Told(texts, before.device if before is not None and before.device == device else device)
+
+    def _stands(self, name: str) -> bool:
+        function = self._functions.get(name)
+        return function is not None and function.stood is not None
 
     def _bridge(self, function: Function) -> str | None:
         if not function.entry:

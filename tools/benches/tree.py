@@ -21,6 +21,7 @@ def grow(root: str, devices: Iterable[Device], *, netdevs: bool = True) -> None:
         os.makedirs(f"{root}/{home}")
         os.symlink(f"../../../{home}", f"{entries}/{device.address}")
         os.symlink(f"../../../../kernel/iommu_groups/{number}", f"{root}/{home}/iommu_group")
+        os.symlink(f"../../../../bus/pci/drivers/{device.driver}", f"{root}/{home}/driver")
         for name, content in _files(device).items():
             _write(f"{root}/{home}/{name}", content)
         if device.parent_addr is not None:
@@ -37,13 +38,20 @@ def grow(root: str, devices: Iterable[Device], *, netdevs: bool = True) -> None:
 def _files(device: Device) -> dict[str, str]:
     ids = f"{device.vendor_id}:{device.product_id}".upper()
     subsystem = f"{device.subsystem_vendor_id}:{device.subsystem_product_id}".upper()
-    uevent = (
-        f"DRIVER={device.driver}\nPCI_CLASS={device.class_code.lstrip('0').upper()}\nPCI_ID={ids}\n"
-        f"PCI_SUBSYS_ID={subsystem}\nPCI_SLOT_NAME={device.address}\n"
-        f"MODALIAS=pci:v0000{device.vendor_id}d0000{device.product_id}sv0000{device.subsystem_vendor_id}"
+    alias = (
+        f"pci:v0000{device.vendor_id}d0000{device.product_id}sv0000{device.subsystem_vendor_id}"
         f"sd0000{device.subsystem_product_id}bc02sc00i00\n"
     )
-    files = {"uevent": uevent, "revision": f"0x{device.revision}\n", "numa_node": f"{device.numa_node}\n"}
+    uevent = (
+        f"DRIVER={device.driver}\nPCI_CLASS={device.class_code.lstrip('0').upper()}\nPCI_ID={ids}\n"
+        f"PCI_SUBSYS_ID={subsystem}\nPCI_SLOT_NAME={device.address}\nMODALIAS={alias}"
+    )
+    files = {
+        "uevent": uevent,
+        "modalias": alias,
+        "revision": f"0x{device.revision}\n",
+        "numa_node": f"{device.numa_node}\n",
+    }
     if device.dev_type is DevType.PF:
         files |= {"sriov_totalvfs": f"{device.sriov_totalvfs}\n", "sriov_numvfs": f"{device.sriov_numvfs}\n"}
     return files
