@@ -1,5 +1,5 @@
 """
-What the tracker keeps. Only this package speaks SQL, and only this module begins and ends transactions.
+What the tracker keeps. Only this package speaks SQL; only this module and attempts.py begin and end transactions.
 
 * A report applies in one transaction or not at all (reports.py); what is read afterwards only words the answer.
 * Only the row's own session is a sign of life. Time is the database's.
@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pci_agent.model.request import PciRequest
 from pci_agent.tracker import history, pools, reports, upkeep
+from pci_agent.tracker.attempts import Attempts
 from pci_agent.tracker.database import run
 from pci_agent.tracker.tables import compute_nodes, pci_devices, utcnow
 from pci_agent.tracker.upkeep import Disagreement
@@ -49,6 +50,8 @@ class Store:
     def __init__(self, engine: Engine, *, host_down_s: float) -> None:
         self._engine = engine
         self._host_down = timedelta(seconds=host_down_s)
+        self.attempts = Attempts(engine, self._host_down)
+        """The rows of requests, and of what is still to be freed."""
 
     # What agents say
 

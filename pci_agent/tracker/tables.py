@@ -94,6 +94,7 @@ pci_devices = Table(
     Index(None, "uuid"),
     Index(None, "dev_id"),
     Index(None, "instance_uuid"),
+    Index(None, "request_id"),
     sqlite_autoincrement=True,
 )
 
@@ -129,6 +130,43 @@ pci_device_events = Table(
     Column("after", _DOCUMENT),
     Column("instance_uuid", String(36)),
     Column("request_id", String(36)),
+    sqlite_autoincrement=True,
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("request_id", String(36), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("agent_uuid", String(36)),
+    Column("hypervisor_hostname", String(255)),
+    Column("session", String(36)),
+    Column("generation", Integer),
+    Column("instance_uuid", String(36), nullable=False, index=True),
+    Column("project_id", String(255)),
+    Column("user_id", String(255)),
+    Column("asked", _DOCUMENT),
+    Column("devices", _DOCUMENT),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME, nullable=False, index=True),
+    Column("confirmed_at", _TIME),
+    UniqueConstraint("request_id"),
+    sqlite_autoincrement=True,
+)
+
+pending_frees = Table(
+    "pending_frees",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("request_id", String(36), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("agent_uuid", String(36), nullable=False, index=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("not_before", _TIME, nullable=False, index=True),
+    Column("created_at", _TIME, nullable=False),
+    Index(None, "request_id", "agent_uuid"),
     sqlite_autoincrement=True,
 )
 

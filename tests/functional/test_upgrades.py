@@ -73,6 +73,16 @@ TWIN = """
 UPDATE compute_nodes SET refused_agent = 'agent-3', refused_session = 's', refused_at = '2026-10-01 10:00:00'
 WHERE id = 3
 """
+ALLOCATION = """
+INSERT INTO allocations (request_id, attempt, state, agent_uuid, hypervisor_hostname, session, generation,
+    instance_uuid, asked, devices, created_at, updated_at)
+VALUES ('request-1', 5, 'done', 'agent-1', 'compute-ü', 'session-1', 7, 'instance-1', '{"count": 1}', '["device-1"]',
+    '2026-10-01 10:00:00', '2026-10-01 10:00:00')
+"""
+FREE = """
+INSERT INTO pending_frees (request_id, attempt, agent_uuid, not_before, created_at)
+VALUES ('request-1', 4, 'agent-1', '2026-10-01 10:00:00', '2026-10-01 10:00:00')
+"""
 
 MADE_AT = {
     "0001": (HOSTS, DEVICES),
@@ -81,6 +91,7 @@ MADE_AT = {
     "0004": (HOSTS, DEVICES, ATTEMPT, POOL),
     "0005": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT),
     "0006": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT, TWIN),
+    "0010": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT, TWIN, ALLOCATION, FREE),
 }
 """What a database of each revision may hold, as that revision's tracker could have written it. Never edit one."""
 
