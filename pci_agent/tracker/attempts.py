@@ -9,7 +9,7 @@ Which attempt of each request is where, and which attempts are still to be freed
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -37,6 +37,9 @@ class State(StrEnum):
     FAILED = "failed"
     FREEING = "freeing"
     FREED = "freed"
+
+
+_AT_IT = (State.CLAIMING, State.DONE, State.FREEING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,22 @@ class Shown:
     instance_uuid: str | None
     devices: tuple[DeviceRecord, ...]
 
+    def row(self, request_id: str) -> Attempt:
+        """Make the row that the request would have: its own was lost with a database, or purged."""
+        return Attempt(
+            request_id=request_id,
+            attempt=self.attempt,
+            state=State.DONE,
+            instance_uuid=self.instance_uuid or "",
+            agent_uuid=self.node.agent_uuid,
+            host=self.node.host,
+            session=self.node.session,
+            generation=self.node.generation,
+            project_id=self.devices[0].project_id,
+            user_id=self.devices[0].user_id,
+            devices=tuple(device.uuid for device in self.devices),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -128,12 +147,14 @@ class Standing:
         row: its own; None where it has none
         node: the living row of that row's agent; None where there is none
         shown: each host whose rows show the request
+        given: what was done, where the row of its agent doesn't show that
     """
 
     request_id: str
     row: Attempt | None
     node: Node | None
     shown: tuple[Shown, ...]
+    given: tuple[DeviceRecord, ...] = ()
 
     @property
     def here(self) -> Shown | None:
@@ -155,6 +176,29 @@ class Standing:
             and row.session == node.session
             and node.generation < row.generation
         )
+
+    @property
+    def instance_uuid(self) -> str | None:
+        """Whose the request is: the row's word while that is at it, else what hosts show; None where nobody's yet."""
+        row = self.row
+        if row is not None and (row.state in _AT_IT or not self.shown):
+            return row.instance_uuid
+        return self.shown[0].instance_uuid if self.shown else None
+
+    @property
+    def devices(self) -> tuple[DeviceRecord, ...]:
+        """The request's devices, as far as they are known."""
+        if self.row is None:
+            return self.shown[0].devices if self.shown else ()
+        return self.given if self.here is None else self.here.devices
+
+    def elsewhere(self, agent_uuid: str | None) -> list[Free]:
+        """Name what the rows of hosts other than this agent's show of the request."""
+        return [
+            Free(self.request_id, each.attempt, each.node.agent_uuid)
+            for each in self.shown
+            if each.node.agent_uuid != agent_uuid and each.attempt
+        ]
 
     @property
     def highest(self) -> int:
@@ -204,15 +248,8 @@ class Attempts:
 
     def devices(self, agent_uuid: str, uuids: Sequence[str]) -> list[DeviceRecord]:
         """Read devices of a host as its rows have them."""
-        query = (
-            select(pci_devices)
-            .join(compute_nodes, _DEVICE.compute_node_id == _NODE.id)
-            .where(_NODE.agent_uuid == agent_uuid, _NODE.deleted == 0, _DEVICE.deleted == 0)
-            .where(_DEVICE.uuid.in_(uuids))
-            .order_by(_DEVICE.id)
-        )
         with self._reading() as connection:
-            return [_record(row) for row in connection.execute(query).mappings()]
+            return _devices(connection, agent_uuid, uuids)
 
     def advance(self, steps: Iterable[Step], frees: Iterable[Free] = ()) -> bool:
         """
@@ -306,15 +343,16 @@ class Attempts:
                 rows[found["request_id"]] = _attempt(found)
         nodes = self._nodes(connection, [row.agent_uuid for row in rows.values() if row.agent_uuid is not None])
         shown = self._shown(connection, names)
-        return {
-            name: Standing(
-                name,
-                row := rows.get(name),
-                None if row is None or row.agent_uuid is None else nodes.get(row.agent_uuid),
-                tuple(shown.get(name, ())),
-            )
-            for name in names
-        }
+        standings = {}
+        for name in names:
+            row = rows.get(name)
+            node = None if row is None or row.agent_uuid is None else nodes.get(row.agent_uuid)
+            standing = Standing(name, row, node, tuple(shown.get(name, ())))
+            if standing.held and standing.here is None and row is not None and node is not None:
+                given = _devices(connection, node.agent_uuid, row.devices or ())
+                standing = replace(standing, given=tuple(given))
+            standings[name] = standing
+        return standings
 
     def _nodes(self, connection: Connection, agents: Sequence[str]) -> dict[str, Node]:
         silent_since = clock(connection) - self._host_down
@@ -348,6 +386,16 @@ class Attempts:
 
     def _reading(self) -> Connection:
         return self._engine.connect().execution_options(reading=True)
+
+
+def _devices(connection: Connection, agent_uuid: str, uuids: Sequence[str]) -> list[DeviceRecord]:
+    query = (
+        select(pci_devices)
+        .join(compute_nodes, _DEVICE.compute_node_id == _NODE.id)
+        .where(_NODE.agent_uuid == agent_uuid, _NODE.deleted == 0, _DEVICE.deleted == 0, _DEVICE.uuid.in_(uuids))
+        .order_by(_DEVICE.id)
+    )
+    return [_record(row) for row in connection.execute(query).mappings()]
 
 
 def frees_of(attempts: Iterable[Attempt]) -> Iterator[Free]:
