@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -49,6 +50,7 @@ compute_nodes = Table(
     Column("last_seen", _TIME, nullable=False),
     Column("status_counter", Integer, nullable=False),
     Column("agent_status", _DOCUMENT),
+    Column("observing", Boolean, nullable=False, server_default="0"),
     Column("pci_stats", _DOCUMENT, nullable=False),
     Column("refused_agent", String(36)),
     Column("refused_session", String(36)),

@@ -73,6 +73,7 @@ TWIN = """
 UPDATE compute_nodes SET refused_agent = 'agent-3', refused_session = 's', refused_at = '2026-10-01 10:00:00'
 WHERE id = 3
 """
+OBSERVED = "UPDATE compute_nodes SET observing = (id = 4)"
 
 MADE_AT = {
     "0001": (HOSTS, DEVICES),
@@ -81,6 +82,7 @@ MADE_AT = {
     "0004": (HOSTS, DEVICES, ATTEMPT, POOL),
     "0005": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT),
     "0006": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT, TWIN),
+    "0007": (HOSTS, OBSERVED, DEVICES, ATTEMPT, POOL, EVENT, TWIN),
 }
 """What a database of each revision may hold, as that revision's tracker could have written it. Never edit one."""
 
