@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -49,6 +50,7 @@ compute_nodes = Table(
     Column("last_seen", _TIME, nullable=False),
     Column("status_counter", Integer, nullable=False),
     Column("agent_status", _DOCUMENT),
+    Column("observing", Boolean, nullable=False, server_default="0"),
     Column("pci_stats", _DOCUMENT, nullable=False),
     Column("refused_agent", String(36)),
     Column("refused_session", String(36)),
@@ -98,23 +100,32 @@ pci_devices = Table(
     sqlite_autoincrement=True,
 )
 
+pci_kinds = Table(
+    "pci_kinds",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("vendor_id", String(4), nullable=False),
+    Column("product_id", String(4), nullable=False),
+    Column("dev_type", String(255)),
+    Column("tags", _DOCUMENT, nullable=False),
+)
+
 pci_pools = Table(
     "pci_pools",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("compute_node_id", Integer, ForeignKey("compute_nodes.id"), nullable=False, index=True),
+    Column("kind_id", BigInteger, ForeignKey("pci_kinds.id"), nullable=False),
     Column("vendor_id", String(4), nullable=False),
     Column("product_id", String(4), nullable=False),
     Column("dev_type", String(255)),
     Column("numa_node", Integer),
     Column("parent_addr", String(255)),
-    Column("physical_network", String(255)),
     Column("tags", _DOCUMENT, nullable=False),
     Column("free", Integer, nullable=False),
     Column("used", Integer, nullable=False),
     Column("total", Integer, nullable=False),
-    Index("ix_pci_pools_by_ids", "vendor_id", "product_id", "dev_type", "physical_network", "compute_node_id", "free"),
-    Index("ix_pci_pools_by_network", "physical_network", "dev_type", "compute_node_id", "free"),
+    Index("ix_pci_pools_by_kind", "kind_id", "compute_node_id", "numa_node", "free"),
     sqlite_autoincrement=True,
 )
 
