@@ -3,7 +3,6 @@
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -15,30 +14,13 @@ from pci_agent.errors import AgentSilent
 from pci_agent.model.fit import ANYWHERE, GuestNuma
 from pci_agent.model.request import PciRequest, Spec
 from pci_agent.tracker.allocations import Allocations
+from pci_agent.tracker.scheduler import Candidate, Candidates
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
 from pci_agent.wire.messages import Model
 from sysfs import FakeSysfs
 
 A = TypeVar("A", bound=Model)
-
-
-@dataclass(frozen=True)
-class Named:
-    """A candidate."""
-
-    agent_uuid: str
-    session: str
-    hypervisor_hostname: str
-    node_id: int
-    free: int
-
-
-@dataclass(frozen=True)
-class Found:
-    """Candidates."""
-
-    hosts: tuple[Named, ...]
 
 
 class ByName:
@@ -55,12 +37,12 @@ class ByName:
         limit: int = 10,
         only: str | None = None,
         without: Container[str] = (),
-    ) -> Found:
+    ) -> Candidates:
         assert requests
         assert numa is not None
         rows = [row for row in self._store.hypervisors(only) if row["up"] and row["agent_uuid"] not in without]
-        named = (Named(row["agent_uuid"], row["session"], row["hypervisor_hostname"], row["id"], 1) for row in rows)
-        return Found(tuple(named)[:limit])
+        named = (Candidate(row["agent_uuid"], row["session"], row["hypervisor_hostname"], row["id"], 1) for row in rows)
+        return Candidates(tuple(named)[:limit])
 
 
 class Bad:

@@ -14,7 +14,7 @@ from pci_agent.model.fit import ANYWHERE, GuestNuma
 from pci_agent.model.request import PciRequest
 from pci_agent.tracker import told
 from pci_agent.tracker.attempts import Standing, State
-from pci_agent.tracker.claiming import Asked, Claiming, Scheduler
+from pci_agent.tracker.claiming import Asked, Claiming, Finder
 from pci_agent.tracker.confirming import Confirming
 from pci_agent.tracker.freeing import Freeing
 from pci_agent.tracker.orders import Agents, Orders
@@ -32,7 +32,7 @@ class Allocations:
         agents: calls them
     """
 
-    def __init__(self, store: Store, scheduler: Scheduler, agents: Agents) -> None:
+    def __init__(self, store: Store, scheduler: Finder, agents: Agents) -> None:
         self._rows = store.attempts
         orders = Orders(store, agents)
         self._claiming = Claiming(self._rows, scheduler, orders)

@@ -21,6 +21,7 @@ from pci_agent.model.request import PciRequest
 from pci_agent.tracker import told
 from pci_agent.tracker.attempts import Attempt, Attempts, Free, Node, Standing, State, Step, frees_of
 from pci_agent.tracker.orders import Orders
+from pci_agent.tracker.scheduler import Candidate, Candidates
 from pci_agent.wire import asked as asked_for
 from pci_agent.wire.commands import MOST_ATTEMPTS, AskedRecord, ClaimCommand, CommandAnswer, RequestRecord
 from pci_agent.wire.control import AllocationAnswer, Verdict
@@ -33,32 +34,8 @@ _MOST_STEPS = 100
 _MOST_REQUESTS = 64
 
 
-class Candidate(Protocol):
-    """A host that may serve; see scheduler.Candidate."""
-
-    @property
-    def agent_uuid(self) -> str:
-        """Who speaks for it."""
-
-    @property
-    def session(self) -> str:
-        """Of that agent: what a claim is planned against."""
-
-    @property
-    def hypervisor_hostname(self) -> str:
-        """Where the agent is called."""
-
-
-class Candidates(Protocol):
-    """The scheduler's answer; see scheduler.Candidates."""
-
-    @property
-    def hosts(self) -> Sequence[Candidate]:
-        """The best first."""
-
-
-class Scheduler(Protocol):
-    """Knows which hosts could serve, from the rows alone."""
+class Finder(Protocol):
+    """Knows which hosts could serve, from the rows alone; scheduler.Scheduler does."""
 
     def candidates(
         self,
@@ -155,7 +132,7 @@ class Search:
 class Claiming:
     """Carries claims out. Each public method is one step; *claim* takes them in turn."""
 
-    def __init__(self, rows: Attempts, scheduler: Scheduler, orders: Orders) -> None:
+    def __init__(self, rows: Attempts, scheduler: Finder, orders: Orders) -> None:
         self._rows = rows
         self._scheduler = scheduler
         self._orders = orders
@@ -316,8 +293,9 @@ class Claiming:
         for _ in range(2):
             while search.candidates:
                 each = search.candidates.pop(0)
-                if each.agent_uuid not in search.tried:
-                    return Node(each.agent_uuid, each.hypervisor_hostname, each.session, 0, up=True)
+                node = Node(each.agent_uuid, each.hypervisor_hostname, each.session, 0, up=True)
+                if node.agent_uuid not in search.tried and search.takes(node):
+                    return node
             if search.candidates is not None and not search.tried:
                 return None
             found = self._scheduler.candidates(
