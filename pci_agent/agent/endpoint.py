@@ -13,10 +13,9 @@ from pci_agent.agent.commands import Commands, Done
 from pci_agent.agent.service import Agent
 from pci_agent.errors import MessageRefused
 from pci_agent.model.claims import Claim, Outcome, Verdict, Wanted
-from pci_agent.model.device import DevType
 from pci_agent.model.fit import GuestNuma
-from pci_agent.model.request import NumaPolicy, PciRequest, Spec
 from pci_agent.model.state import Disabled
+from pci_agent.wire import asked as asked_for
 from pci_agent.wire.commands import (
     AskCommand,
     AttemptCommand,
@@ -25,7 +24,6 @@ from pci_agent.wire.commands import (
     DisableCommand,
     EnableCommand,
     Listing,
-    RequestRecord,
 )
 from pci_agent.wire.messages import Model, pack, unpack
 
@@ -126,27 +124,9 @@ def _said(done: Done) -> CommandAnswer:
 def _claim(asked: ClaimCommand, lifetime_s: float) -> Claim:
     return Claim(
         instance_uuid=asked.instance_uuid,
-        wanted=tuple(Wanted(_request(each), each.attempt) for each in asked.requests),
+        wanted=tuple(Wanted(asked_for.read(each), each.attempt) for each in asked.requests),
         numa=GuestNuma(frozenset(asked.cells), asked.sockets),
         project_id=asked.project_id,
         user_id=asked.user_id,
         lifetime_s=asked.lifetime_s or lifetime_s,
-    )
-
-
-def _request(asked: RequestRecord) -> PciRequest:
-    return PciRequest(
-        request_id=asked.request_id,
-        count=asked.count,
-        specs=tuple(
-            Spec(
-                vendor_id=each.vendor_id,
-                product_id=each.product_id,
-                dev_type=None if each.dev_type is None else DevType(each.dev_type),
-                tags=each.tags,
-            )
-            for each in asked.specs
-        ),
-        numa_policy=NumaPolicy(asked.numa_policy),
-        for_port=asked.for_port,
     )

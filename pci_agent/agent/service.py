@@ -151,7 +151,7 @@ class Agent:
         self._leak_grace_s = leak_grace_s
         self._memory = _Memory()
         self._changed: Callable[[], None] = lambda: None
-        self._status = AgentStatus(counter=0, agent_version=__version__)
+        self._status = AgentStatus(counter=0, agent_version=__version__, observing=self.habits.observe)
 
     def start(self, changed: Callable[[], None] = lambda: None) -> None:
         """

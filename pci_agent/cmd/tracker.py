@@ -1,4 +1,4 @@
-"""``pci-tracker``: answers agents, and keeps what they report."""
+"""``pci-tracker``: answers agents and controllers, keeps what agents report, and has them give devices out."""
 
 import sys
 import threading
@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from oslo_config import cfg
+from sqlalchemy import Engine
 
 from pci_agent.cmd import process
 from pci_agent.conf import alias, api, database, host, tracker
 from pci_agent.model.request import parse_aliases
+from pci_agent.tracker.allocations import Allocations
 from pci_agent.tracker.database import check, connect
 from pci_agent.tracker.endpoint import Endpoint
+from pci_agent.tracker.scheduler import Scheduler
+from pci_agent.tracker.settler import Settler
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
 
@@ -33,19 +37,29 @@ def configuration(arguments: Sequence[str], description: str) -> cfg.ConfigOpts:
 
 def store(conf: cfg.ConfigOpts) -> Store:
     """Open the fleet's database, which must be of this version's schema."""
+    return Store(_engine(conf), host_down_s=conf.tracker.host_down_s)
+
+
+def _engine(conf: cfg.ConfigOpts) -> Engine:
     engine = connect(conf.database.connection)
     check(engine)
-    return Store(engine, host_down_s=conf.tracker.host_down_s)
+    return engine
 
 
 def _serve(arguments: Sequence[str]) -> None:
     conf = configuration(arguments, "Answers agents and keeps the fleet's PCI devices.")
     process.set_up_logging(conf, PROJECT)
     parse_aliases(conf.pci.alias)  # a flavor that names one is refused later; a bad one is refused now
-    fleet = store(conf)
+    engine = _engine(conf)
+    fleet = Store(engine, host_down_s=conf.tracker.host_down_s)
+    scheduler = Scheduler(engine, host_down_s=conf.tracker.host_down_s)
     bus = rpc.transport(conf)
+    allocations = Allocations(fleet, scheduler, rpc.AgentClient(bus, timeout_s=conf.tracker.rpc_timeout_s))
     server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet))
+    settler = Settler(allocations.settle_frees, interval_s=conf.tracker.settle_interval_s)
+    settler.start()
     # Where the broker is away this waits for it, which is no reason not to heed signals.
     threading.Thread(target=server.start, name="starting", daemon=True).start()
     process.wait_until_stopped(process.notifier(), "answering agents")
+    settler.stop()
     rpc.close(bus, server, patience_s=_PATIENCE_S)

@@ -11,6 +11,18 @@ OPTIONS = [
         help="After this many seconds without a sign of life a host is down, and another agent may speak for it."
         " Two missed heartbeats and a half.",
     ),
+    cfg.FloatOpt(
+        "rpc_timeout_s",
+        default=10,
+        min=0.1,
+        help="How long to wait for an agent's answer to a command. A claim goes on to another host after that.",
+    ),
+    cfg.FloatOpt(
+        "settle_interval_s",
+        default=10,
+        min=0.1,
+        help="How long between two rounds in which frees are sent that agents haven't answered yet.",
+    ),
 ]
 
 

@@ -2,24 +2,25 @@
 How many devices of each kind every host has, as rows: what the scheduler narrows ten thousand hosts with.
 
 A host's rows are its last report's pools, written in that report's transaction and only where a count changed; a host
-that is deleted has none. Narrowing leaves out no host that can serve a request; whether one of the rest can is for
-model.fit to decide, on devices.
+that is deleted has none. What a pool's devices are, its node and PF aside, is its kind: a row too, one for the whole
+fleet, made with the first pool of it and kept from then on. A fleet has few kinds, so that a request is compared with
+those, in the words of the model, and hosts are found by number.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from pci_agent.model.device import DevType
-from pci_agent.model.request import PciRequest, Spec
-from pci_agent.model.vocabulary import PHYSICAL_NETWORK
-from pci_agent.tracker.tables import pci_pools
+from pci_agent.tracker.devices import chunks
+from pci_agent.tracker.tables import pci_kinds, pci_pools
 from pci_agent.wire.messages import PoolRecord
 
 _POOL = pci_pools.c
-_LONGEST = 255
-_ASKED_FOR = (DevType.PF, DevType.VDPA)
+_OF_A_KIND = ("vendor_id", "product_id", "dev_type", "tags")
 
 
 def write(connection: Connection, node_id: int, pools: Iterable[PoolRecord]) -> None:
@@ -40,6 +41,7 @@ def write(connection: Connection, node_id: int, pools: Iterable[PoolRecord]) -> 
         counted: Any = {name: bindparam(f"now_{name}") for name in ("free", "used", "total")}
         connection.execute(update(pci_pools).where(_POOL.id == bindparam("row")).values(counted), counts)
     if new:
+        _keep_kinds(connection, new)
         connection.execute(insert(pci_pools), new)
 
 
@@ -49,50 +51,36 @@ def of_host(connection: Connection, node_id: int) -> list[PoolRecord]:
     return [_record(row) for row in rows]
 
 
-def that_may_serve(requests: Sequence[PciRequest]) -> Select[Any]:
-    """
-    Select the ids of hosts that have enough free devices for each request by itself.
-
-    Args:
-        requests: at least one
-    """
-    first, *others = (_with_enough(request) for request in requests)
-    return first.where(*(_POOL.compute_node_id.in_(other) for other in others))
+def kind_id(pool: Mapping[str, Any]) -> int:
+    """Make the number of a pool's kind from what it is: the same in every tracker, and another for another kind."""
+    words = [pool["vendor_id"], pool["product_id"], pool["dev_type"], sorted(pool["tags"].items())]
+    return int.from_bytes(hashlib.sha256(json.dumps(words).encode()).digest()[:8]) >> 1
 
 
-def folded(network: str | None) -> str | None:
-    """Write a physical network as the column has it: it is compared without case, and any length is."""
-    return None if network is None else network.replace("\x00", "").lower()[:_LONGEST]
+def _keep_kinds(connection: Connection, pools: Iterable[Mapping[str, Any]]) -> None:
+    """Make the kinds of new pools where they aren't known yet; another tracker may do so at the same time."""
+    come = {pool["kind_id"]: {name: pool[name] for name in _OF_A_KIND} for pool in pools}
+    known = {
+        known
+        for part in chunks([*come])
+        for known in connection.execute(select(pci_kinds.c.id).where(pci_kinds.c.id.in_(part))).scalars()
+    }
+    # In order, lest two reports wait for one another.
+    new = [{"id": each, **come[each]} for each in sorted(come.keys() - known)]
+    if new:
+        connection.execute(_insert_unknown(connection.dialect.name), new)
 
 
-def _with_enough(request: PciRequest) -> Select[Any]:
-    asked_for = {spec.dev_type for spec in request.specs}
-    forbidden = [str(kind) for kind in _ASKED_FOR if kind not in asked_for]
-    return (
-        select(_POOL.compute_node_id)
-        .where(_POOL.free > 0, or_(*(and_(*_conditions(spec, forbidden)) for spec in request.specs)))
-        .group_by(_POOL.compute_node_id)
-        .having(func.sum(_POOL.free) >= request.count)
-    )
-
-
-def _conditions(spec: Spec, forbidden: Sequence[str]) -> Iterator[ColumnElement[bool]]:
-    if spec.vendor_id is not None:
-        yield _POOL.vendor_id == spec.vendor_id
-    if spec.product_id is not None:
-        yield _POOL.product_id == spec.product_id
-    if spec.dev_type is not None:
-        yield _POOL.dev_type == str(spec.dev_type)
-    elif forbidden:
-        yield or_(_POOL.dev_type.not_in(forbidden), _POOL.dev_type.is_(None))
-    if PHYSICAL_NETWORK in spec.tags:
-        network = folded(spec.tags[PHYSICAL_NETWORK])
-        yield _POOL.physical_network.is_(None) if network is None else _POOL.physical_network == network
+def _insert_unknown(dialect: str) -> Any:
+    if dialect == "mariadb":
+        into = mysql.insert(pci_kinds)
+        return into.on_duplicate_key_update(id=into.inserted.id)
+    return (sqlite if dialect == "sqlite" else postgresql).insert(pci_kinds).on_conflict_do_nothing()
 
 
 def _columns(pool: PoolRecord, node_id: int) -> dict[str, Any]:
-    network = folded(pool.tags.get(PHYSICAL_NETWORK))
-    return {**pool.model_dump(mode="json"), "compute_node_id": node_id, "physical_network": network}
+    columns = pool.model_dump(mode="json")
+    return {**columns, "compute_node_id": node_id, "kind_id": kind_id(columns)}
 
 
 def _record(row: Any) -> PoolRecord:

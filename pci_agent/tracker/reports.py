@@ -73,7 +73,11 @@ def keep_status(connection: Connection, message: Report | Heartbeat) -> None:
         connection.execute(
             update(compute_nodes)
             .where(speaks(message), _NODE.session == message.session, _NODE.status_counter < status.counter)
-            .values(agent_status=status.model_dump(mode="json"), status_counter=status.counter)
+            .values(
+                agent_status=status.model_dump(mode="json"),
+                observing=status.observing,
+                status_counter=status.counter,
+            )
         )
 
 

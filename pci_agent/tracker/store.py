@@ -1,20 +1,21 @@
 """
-What the tracker keeps. Only this package speaks SQL, and only this module begins and ends transactions.
+What the tracker keeps. Only this package speaks SQL; only this module and attempts.py write, in transactions of their
+own.
 
 * A report applies in one transaction or not at all (reports.py); what is read afterwards only words the answer.
 * Only the row's own session is a sign of life. Time is the database's.
 * An agent that finds a state here which it can't have written was restored from a copy, and gets what is here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from pci_agent.model.request import PciRequest
-from pci_agent.tracker import history, pools, reports, upkeep
+from pci_agent.tracker import history, reports, upkeep
+from pci_agent.tracker.attempts import Attempts
 from pci_agent.tracker.database import run
 from pci_agent.tracker.tables import compute_nodes, pci_devices, utcnow
 from pci_agent.tracker.upkeep import Disagreement
@@ -49,6 +50,8 @@ class Store:
     def __init__(self, engine: Engine, *, host_down_s: float) -> None:
         self._engine = engine
         self._host_down = timedelta(seconds=host_down_s)
+        self.attempts = Attempts(engine, self._host_down)
+        """The rows of requests, and of what is still to be freed."""
 
     # What agents say
 
@@ -127,11 +130,11 @@ class Store:
             .order_by(_DEVICE.compute_node_id, _DEVICE.id)
         )
         if name is not None:
-            query = query.where(or_(*_named(_DEVICE.id, name), *(column == name for column in _NAMES)))
+            query = query.where(or_(*numbered(_DEVICE.id, name), *(column == name for column in _NAMES)))
         if instance_uuid is not None:
             query = query.where(_DEVICE.instance_uuid == instance_uuid)
         if hypervisor is not None:
-            query = query.where(or_(*_named(_NODE.id, hypervisor), _NODE.hypervisor_hostname == hypervisor))
+            query = query.where(or_(*numbered(_NODE.id, hypervisor), _NODE.hypervisor_hostname == hypervisor))
         with self._reading() as connection:
             return list(connection.execute(query).mappings())
 
@@ -149,7 +152,7 @@ class Store:
             select(compute_nodes, utcnow().label("now")).where(_NODE.deleted == 0).order_by(_NODE.hypervisor_hostname)
         )
         if name is not None:
-            query = query.where(or_(*_named(_NODE.id, name), _NODE.hypervisor_hostname == name))
+            query = query.where(or_(*numbered(_NODE.id, name), _NODE.hypervisor_hostname == name))
         with self._reading() as connection:
             rows = connection.execute(query).mappings().all()
         named = [row for row in rows if row["hypervisor_hostname"] == name]
@@ -159,23 +162,6 @@ class Store:
         """List what became of a device, newest first: event, at, before, after, instance_uuid, request_id."""
         with self._reading() as connection:
             return history.of_device(connection, device_uuid, limit)
-
-    def hosts_for(self, requests: Sequence[PciRequest]) -> list[RowMap]:
-        """
-        Narrow the fleet to hosts that are up and have enough free devices for each request by itself.
-
-        Args:
-            requests: at least one; model.fit tells of a host whether it can serve them all
-
-        Returns:
-            id, hypervisor_hostname, agent_uuid and session of each.
-        """
-        query = select(_NODE.id, _NODE.hypervisor_hostname, _NODE.agent_uuid, _NODE.session).where(
-            _NODE.deleted == 0, _NODE.id.in_(pools.that_may_serve(requests))
-        )
-        with self._reading() as connection:
-            alive = _NODE.last_seen >= reports.clock(connection) - self._host_down
-            return list(connection.execute(query.where(alive)).mappings())
 
     # What operators do by hand
 
@@ -259,7 +245,7 @@ def _known(connection: Connection, node_id: int) -> tuple[KnownRecord, ...]:
     return tuple(KnownRecord(**row) for row in rows)
 
 
-def _named(column: ColumnElement[int], name: str) -> Iterator[ColumnElement[bool]]:
+def numbered(column: ColumnElement[int], name: str) -> Iterator[ColumnElement[bool]]:
     """Compare a name with an integer column, where it is one that the column can hold."""
     is_number = name.isascii() and name.isdigit() and not name.startswith("0")
     if is_number and len(name) <= len(str(_MOST_ID)) and int(name) <= _MOST_ID:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -49,6 +50,7 @@ compute_nodes = Table(
     Column("last_seen", _TIME, nullable=False),
     Column("status_counter", Integer, nullable=False),
     Column("agent_status", _DOCUMENT),
+    Column("observing", Boolean, nullable=False, server_default="0"),
     Column("pci_stats", _DOCUMENT, nullable=False),
     Column("refused_agent", String(36)),
     Column("refused_session", String(36)),
@@ -94,7 +96,18 @@ pci_devices = Table(
     Index(None, "uuid"),
     Index(None, "dev_id"),
     Index(None, "instance_uuid"),
+    Index(None, "request_id"),
     sqlite_autoincrement=True,
+)
+
+pci_kinds = Table(
+    "pci_kinds",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("vendor_id", String(4), nullable=False),
+    Column("product_id", String(4), nullable=False),
+    Column("dev_type", String(255)),
+    Column("tags", _DOCUMENT, nullable=False),
 )
 
 pci_pools = Table(
@@ -102,18 +115,17 @@ pci_pools = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("compute_node_id", Integer, ForeignKey("compute_nodes.id"), nullable=False, index=True),
+    Column("kind_id", BigInteger, ForeignKey("pci_kinds.id"), nullable=False),
     Column("vendor_id", String(4), nullable=False),
     Column("product_id", String(4), nullable=False),
     Column("dev_type", String(255)),
     Column("numa_node", Integer),
     Column("parent_addr", String(255)),
-    Column("physical_network", String(255)),
     Column("tags", _DOCUMENT, nullable=False),
     Column("free", Integer, nullable=False),
     Column("used", Integer, nullable=False),
     Column("total", Integer, nullable=False),
-    Index("ix_pci_pools_by_ids", "vendor_id", "product_id", "dev_type", "physical_network", "compute_node_id", "free"),
-    Index("ix_pci_pools_by_network", "physical_network", "dev_type", "compute_node_id", "free"),
+    Index("ix_pci_pools_by_kind", "kind_id", "compute_node_id", "numa_node", "free"),
     sqlite_autoincrement=True,
 )
 
@@ -129,6 +141,43 @@ pci_device_events = Table(
     Column("after", _DOCUMENT),
     Column("instance_uuid", String(36)),
     Column("request_id", String(36)),
+    sqlite_autoincrement=True,
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("request_id", String(36), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("agent_uuid", String(36)),
+    Column("hypervisor_hostname", String(255)),
+    Column("session", String(36)),
+    Column("generation", Integer),
+    Column("instance_uuid", String(36), nullable=False, index=True),
+    Column("project_id", String(255)),
+    Column("user_id", String(255)),
+    Column("asked", _DOCUMENT),
+    Column("devices", _DOCUMENT),
+    Column("created_at", _TIME, nullable=False),
+    Column("updated_at", _TIME, nullable=False, index=True),
+    Column("confirmed_at", _TIME),
+    UniqueConstraint("request_id"),
+    sqlite_autoincrement=True,
+)
+
+pending_frees = Table(
+    "pending_frees",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("request_id", String(36), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("agent_uuid", String(36), nullable=False, index=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("not_before", _TIME, nullable=False, index=True),
+    Column("created_at", _TIME, nullable=False),
+    Index(None, "request_id", "agent_uuid"),
     sqlite_autoincrement=True,
 )
 

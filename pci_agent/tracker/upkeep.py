@@ -18,7 +18,14 @@ from pci_agent import __version__
 from pci_agent.model.state import Status
 from pci_agent.tracker import pools
 from pci_agent.tracker.devices import chunks
-from pci_agent.tracker.tables import compute_nodes, pci_device_events, pci_devices, pci_pools
+from pci_agent.tracker.tables import (
+    allocations,
+    compute_nodes,
+    pci_device_events,
+    pci_devices,
+    pci_pools,
+    pending_frees,
+)
 from pci_agent.wire.messages import DeviceRecord, PoolRecord, device_record, digest
 
 _NODE, _DEVICE, _EVENT = compute_nodes.c, pci_devices.c, pci_device_events.c
@@ -122,7 +129,10 @@ Transaction = Callable[[Callable[[Connection], int]], int]
 
 def purge(transaction: Transaction, before: datetime, batch: int) -> dict[str, int]:
     """
-    Delete events, and soft-deleted devices and hosts, from before a time: batch after batch, each by itself.
+    Delete events, soft-deleted devices and hosts, and requests, from before a time: batch after batch, each by itself.
+
+    A request goes where no device shows it and nothing of it is still to be freed. Pending frees stay: an agent that
+    was away for long is owed them all the same.
 
     Returns:
         How many went, by table.
@@ -130,12 +140,17 @@ def purge(transaction: Transaction, before: datetime, batch: int) -> dict[str, i
     old_devices = (_DEVICE.deleted != 0, _DEVICE.deleted_at < before)
     empty = (~exists().where(rows.c.compute_node_id == _NODE.id) for rows in (pci_devices, pci_pools))
     old_hosts = (_NODE.deleted != 0, _NODE.deleted_at < before, *empty)
+    requested = allocations.c.request_id
+    shown = exists().where(_DEVICE.request_id == requested, _DEVICE.deleted == 0)
+    owed = exists().where(pending_frees.c.request_id == requested)
+    old_requests = (allocations.c.updated_at < before, ~shown, ~owed)
     return {
         table.name: _purge(transaction, table, old, batch)
         for table, old in (
             (pci_device_events, (_EVENT.at < before,)),
             (pci_devices, old_devices),
             (compute_nodes, old_hosts),
+            (allocations, old_requests),
         )
     }
 

@@ -24,7 +24,8 @@ from pci_agent.wire.messages import (
     Uuid,
 )
 
-_Attempt = Annotated[int, Field(ge=1, le=2**31 - 1)]
+MOST_ATTEMPTS = 2**31 - 1
+_Attempt = Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)]
 _DeviceSpec = Annotated[str, Field(max_length=65_536)]
 
 
@@ -37,15 +38,20 @@ class SpecRecord(Model):
     tags: Tags = Field(default_factory=dict)
 
 
-class RequestRecord(Model):
-    """One request of a claim, and which attempt of it this is; see model.request.PciRequest."""
+class AskedRecord(Model):
+    """One request of a claim; see model.request.PciRequest."""
 
     request_id: Uuid
-    attempt: _Attempt
     count: Annotated[int, Field(ge=1, le=64)] = 1
     specs: Annotated[tuple[SpecRecord, ...], Field(min_length=1, max_length=64)]
     numa_policy: Literal["required", "legacy", "preferred", "socket"] = "legacy"
     for_port: bool = False
+
+
+class RequestRecord(AskedRecord):
+    """One request of a claim, and which attempt of it this is."""
+
+    attempt: _Attempt
 
 
 class _Command(Model):

@@ -129,6 +129,7 @@ class AgentStatus(Model):
         counter: one more at each change, within a session; an older one is ignored
         config_errors: why the newest configuration is not in force; empty where it is
         unresolved_devnames: netdevs that whitelist entries name and no device bears
+        observing: True where the agent shows everything and gives nothing
     """
 
     counter: Count
@@ -136,6 +137,7 @@ class AgentStatus(Model):
     problems: tuple[ProblemRecord, ...] = ()
     config_errors: tuple[str, ...] = ()
     unresolved_devnames: tuple[str, ...] = ()
+    observing: bool = False
 
 
 class _FromAgent(Model):

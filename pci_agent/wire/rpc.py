@@ -9,6 +9,7 @@ newest state then.
 
 import sys
 import threading
+import time
 from typing import Any, TypeVar
 
 from oslo_config import cfg
@@ -91,25 +92,79 @@ def close(bus: Any, server: Any = None, *, patience_s: float) -> None:
     thread.join(patience_s)
 
 
-class TrackerClient:
+class _Calls:
     """
-    Tells trackers what an agent has to say, one message at a time. Whichever tracker is free answers.
+    Calls that end, on a bus where they may not.
 
-    ``at_least_once`` makes the broker say at once that no tracker has ever listened; it repeats nothing.
-    oslo.messaging waits for its first connection without limit, whatever its time-outs say, so each call has a
-    thread of its own that is given up after a while; while it still hangs nothing else is sent.
+    oslo.messaging waits for its first connection without limit, whatever its time-outs say. So each call has a thread
+    of its own, which is given up after a while; while one hangs that was given up, no other is begun. What hung is
+    sent all the same once the broker is there: a late message like any other. Any number of threads may call.
     """
 
-    def __init__(self, bus: Any, *, timeout_s: float) -> None:
+    def __init__(self, bus: Any, topic: str, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._calling: threading.Thread | None = None
+        self._hanging: set[threading.Thread] = set()
+        self._lock = threading.Lock()
+        # at_least_once makes the broker say at once that nobody has ever listened; it repeats nothing.
         self._client = oslo_messaging.get_rpc_client(
             bus,
-            oslo_messaging.Target(topic=TRACKER_TOPIC, version=_VERSION),
+            oslo_messaging.Target(topic=topic, version=_VERSION),
             timeout=timeout_s,
             retry=0,
             transport_options=oslo_messaging.TransportOptions(at_least_once=True),
         )
+
+    def call(self, method: str, body: str, server: str | None = None) -> Any:
+        """
+        Call whichever server is free, or the one of that name.
+
+        Raises:
+            _NoAnswer: none came in time; whether the message arrived isn't known.
+        """
+        if self._is_stuck():
+            raise _NoAnswer("no broker answers; look for its address in the log, and at transport_url")
+        answers: list[Any] = []
+        errors: list[Exception] = []
+        client = self._client if server is None else self._client.prepare(server=server)
+
+        def calling() -> None:
+            try:
+                answers.append(client.call({}, method, body=body))
+            except Exception as error:  # noqa: BLE001 - oslo.messaging, kombu, the socket, or the other's, under any name
+                errors.append(error)
+
+        thread = threading.Thread(target=calling, name="calling", daemon=True)
+        thread.start()
+        thread.join(self._timeout_s + _GRACE_S)
+        if errors:
+            raise _NoAnswer(f"{type(errors[0]).__name__}: {_first_line(errors[0])}") from errors[0]
+        if not answers:
+            with self._lock:
+                self._hanging.add(thread)
+            raise _NoAnswer(f"no broker answers in {self._timeout_s} s; it is tried on")
+        return answers[0]
+
+    def _is_stuck(self) -> bool:
+        """Wait a while for calls that hang, and tell whether one still does."""
+        deadline = time.monotonic() + self._timeout_s
+        with self._lock:
+            hanging = tuple(self._hanging)
+        for thread in hanging:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            self._hanging = {thread for thread in self._hanging if thread.is_alive()}
+            return bool(self._hanging)
+
+
+class _NoAnswer(Exception):
+    """Nothing came back; the text says what is known of why."""
+
+
+class TrackerClient:
+    """Tells trackers what an agent has to say, one message at a time. Whichever tracker is free answers."""
+
+    def __init__(self, bus: Any, *, timeout_s: float) -> None:
+        self._calls = _Calls(bus, TRACKER_TOPIC, timeout_s)
 
     def tell(self, message: Report | Heartbeat) -> Answer:
         """
@@ -119,44 +174,19 @@ class TrackerClient:
             TrackerSilent: no broker, no tracker, or no answer in time; the message may have arrived or not.
             MessageRefused: something answered that is no tracker of ours.
         """
-        if self._calling is not None and self._calling.is_alive():
-            self._calling.join(self._timeout_s)
-            if self._calling.is_alive():
-                raise TrackerSilent("no broker answers; look for its address in the log, and at transport_url")
         method = "report" if isinstance(message, Report) else "heartbeat"
-        return unpack(Answer, self._call(method, pack(message)))
-
-    def _call(self, method: str, body: str) -> Any:
-        answers: list[Any] = []
-        errors: list[Exception] = []
-
-        def calling() -> None:
-            try:
-                answers.append(self._client.call({}, method, body=body))
-            except Exception as error:  # noqa: BLE001 - oslo.messaging, kombu, the socket, or the tracker's own, under any name
-                errors.append(error)
-
-        self._calling = threading.Thread(target=calling, name="calling", daemon=True)
-        self._calling.start()
-        self._calling.join(self._timeout_s + _GRACE_S)
-        if errors:
-            raise TrackerSilent(f"{type(errors[0]).__name__}: {_first_line(errors[0])}") from errors[0]
-        if not answers:
-            raise TrackerSilent(f"no broker answers in {self._timeout_s} s; it is tried on")
-        return answers[0]
+        try:
+            body = self._calls.call(method, pack(message))
+        except _NoAnswer as silence:
+            raise TrackerSilent(str(silence)) from silence
+        return unpack(Answer, body)
 
 
 class AgentClient:
-    """Has agents carry out commands, each at its own host."""
+    """Has agents carry out commands, each at its own host. Any number of threads may call."""
 
     def __init__(self, bus: Any, *, timeout_s: float) -> None:
-        self._client = oslo_messaging.get_rpc_client(
-            bus,
-            oslo_messaging.Target(topic=AGENT_TOPIC, version=_VERSION),
-            timeout=timeout_s,
-            retry=0,
-            transport_options=oslo_messaging.TransportOptions(at_least_once=True),
-        )
+        self._calls = _Calls(bus, AGENT_TOPIC, timeout_s)
 
     def call(self, host: str, verb: str, command: Model, answer: type[A]) -> A:
         """
@@ -173,9 +203,9 @@ class AgentClient:
             MessageRefused: something answered that is no agent of ours.
         """
         try:
-            body = self._client.prepare(server=host).call({}, verb, body=pack(command))
-        except Exception as error:  # oslo.messaging, kombu, the socket, or the agent's own, under any name
-            raise AgentSilent(f"{host}: {type(error).__name__}: {_first_line(error)}") from error
+            body = self._calls.call(verb, pack(command), server=host)
+        except _NoAnswer as silence:
+            raise AgentSilent(f"{host}: {silence}") from silence
         return unpack(answer, body)
 
 

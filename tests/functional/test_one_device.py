@@ -105,7 +105,7 @@ def test_a_message_that_is_not_ours_is_refused_and_the_next_one_is_served(
     with tracker(bus_url, endpoint), bus(bus_url) as opened:
         client = rpc.TrackerClient(opened, timeout_s=5)
         for body in ("hello", 7, None, {"a": 1}):
-            answer = unpack(Answer, client._client.call({}, "report", body=body))
+            answer = unpack(Answer, client._calls._client.call({}, "report", body=body))
             assert answer.verdict is Verdict.REFUSED
             assert answer.reason is not None
             assert answer.reason.startswith("Report: not a message of pci-agent's")

@@ -1,29 +1,27 @@
 """Pools as rows: always those of the last report, and what the scheduler narrows hosts with."""
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, Insert, insert, select, text
+from sqlalchemy import Engine, Insert, insert, select, update
 from test_databases import report
-from test_fit import inventories, request_sets
 from test_reports import silence
 
 from hosts import Host
-from machines import settled
 from pci_agent.agent.records import pool_records
-from pci_agent.model import fit, stats
-from pci_agent.model.device import DevType
-from pci_agent.model.inventory import TrackedDevice
-from pci_agent.model.request import PciRequest, Spec
+from pci_agent.model import stats
 from pci_agent.tracker import pools
 from pci_agent.tracker.store import Store
-from pci_agent.tracker.tables import compute_nodes, pci_pools, utcnow
+from pci_agent.tracker.tables import compute_nodes, pci_kinds, pci_pools, utcnow
 from pci_agent.wire.messages import PoolRecord, Report, Token, Verdict, digest
 
 PF = "0000:04:00.0"
+OF_A_KIND = ("vendor_id", "product_id", "dev_type", "tags")
 IN_A_FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 records = st.builds(
@@ -70,14 +68,15 @@ def test_only_what_changed_is_written(store: Store, engine: Engine, host: Host) 
     host.report(store)
     with engine.begin() as connection:
         before = {row.product_id: row.id for row in connection.execute(select(pci_pools))}
-        connection.execute(text("UPDATE pci_pools SET physical_network = 'by hand'"))
+        connection.execute(insert(pci_kinds).values(id=77, vendor_id="", product_id="", tags={}))
+        connection.execute(update(pci_pools).values(kind_id=77))
     host.sysfs.set_numvfs(PF, ["0000:04:10.0"])
     host.agent.look()
     host.report(store)
     with engine.connect() as connection:
         rows = connection.execute(select(pci_pools)).all()
     assert {row.product_id: row.id for row in rows} == before
-    assert {row.physical_network for row in rows} == {"by hand"}
+    assert {row.kind_id for row in rows} == {77}
     assert sorted(row.total for row in rows) == [1, 1]
 
 
@@ -115,8 +114,9 @@ def test_whatever_is_reported_after_whatever_the_rows_are_its_pools(
         for listed in reports:
             pools.write(connection, 7, listed)
             assert as_set(pools.of_host(connection, 7)) == as_set(listed)
-            networks = {row.physical_network for row in connection.execute(select(pci_pools))}
-            assert networks == {pools.folded(pool.tags.get("physical_network")) for pool in listed}
+            joined = select(pci_pools, *(pci_kinds.c[name].label(f"its_{name}") for name in OF_A_KIND)).join(pci_kinds)
+            for row in connection.execute(joined):
+                assert [getattr(row, name) for name in OF_A_KIND] == [getattr(row, f"its_{name}") for name in OF_A_KIND]
         connection.rollback()
 
 
@@ -127,85 +127,32 @@ def test_a_report_with_one_pool_twice_is_refused() -> None:
         Report(agent_uuid="a", host="h", session="s", over=None, token=token, full=True, pools=(pool, pool))
 
 
-# Narrowing, beside the same words in Python, and beside the matcher
-
-specs = st.builds(
-    Spec,
-    vendor_id=st.sampled_from((None, "8086", "10de")),
-    product_id=st.sampled_from((None, "1520", "1521")),
-    dev_type=st.sampled_from((None, DevType.PCI, DevType.PF, DevType.VF, DevType.VDPA)),
-    tags=st.dictionaries(st.just("physical_network"), st.sampled_from((None, "a", "A", "ß", "x" * 300))),
-)
-asked = st.lists(
-    st.builds(
-        PciRequest,
-        request_id=st.just("r"),
-        count=st.integers(1, 4),
-        specs=st.lists(specs, min_size=1, max_size=2).map(tuple),
-    ),
-    min_size=1,
-    max_size=2,
-)
-
-
-def may_serve(listed: Sequence[PoolRecord], request: PciRequest) -> bool:
-    def meets(pool: PoolRecord, spec: Spec) -> bool:
-        network = pool.tags.get("physical_network")
-        wanted = spec.tags.get("physical_network")
-        return (
-            spec.vendor_id in (None, pool.vendor_id)
-            and spec.product_id in (None, pool.product_id)
-            and spec.dev_type in (None, pool.dev_type)
-            and ("physical_network" not in spec.tags or (wanted and wanted.lower()) == (network and network.lower()))
-        )
-
-    types = {spec.dev_type for spec in request.specs}
-    return request.count <= sum(
-        pool.free
-        for pool in listed
-        if any(meets(pool, spec) for spec in request.specs)
-        and (pool.dev_type not in ("type-PF", "vdpa") or pool.dev_type in types)
-    )
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=IN_A_FIXTURE)
-@given(hosts=st.lists(pool_lists, min_size=1, max_size=5), requests=asked)
-def test_a_host_is_named_exactly_where_its_pools_have_enough_for_each_request(
-    engine: Engine, hosts: list[tuple[PoolRecord, ...]], requests: list[PciRequest]
-) -> None:
+def test_pools_of_one_kind_share_its_row_and_kinds_outlive_their_pools(engine: Engine) -> None:
+    here = PoolRecord(vendor_id="8086", product_id="1520", numa_node=0, parent_addr=PF, free=1, total=1)
+    there = here.model_copy(update={"numa_node": 1, "parent_addr": None, "free": 0})
+    tagged = here.model_copy(update={"tags": {"rack": "7"}})
     with engine.connect() as connection:
-        for number, listed in enumerate(hosts, 1):
+        for number in (7, 8):
             connection.execute(node(number))
-            pools.write(connection, number, listed)
-        named = connection.execute(pools.that_may_serve(requests)).scalars().all()
+            pools.write(connection, number, (here, there, tagged))
+        for expected in (2, 2):
+            assert len(connection.execute(select(pci_kinds)).all()) == expected
+            pools.write(connection, 7, ())
         connection.rollback()
-    assert sorted(named) == [
-        number for number, listed in enumerate(hosts, 1) if all(may_serve(listed, request) for request in requests)
-    ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=IN_A_FIXTURE)
-@given(items=inventories(), requests=request_sets())
-def test_no_host_that_can_serve_is_left_out(
-    sqlite: Engine, items: list[TrackedDevice], requests: list[PciRequest]
-) -> None:
-    items = settled(items)
-    with sqlite.connect() as connection:
-        connection.execute(node(1))
-        pools.write(connection, 1, pool_records(stats.pools(items)))
-        named = connection.execute(pools.that_may_serve(requests)).scalars().all()
-        connection.rollback()
-    assert named == [1] or not isinstance(fit.fit(items, requests), fit.Assignment)
+def test_hosts_that_report_a_new_kind_at_the_same_time_all_have_it(store: Store, engine: Engine) -> None:
+    at_once = threading.Barrier(6)
+    kinds = [PoolRecord(vendor_id="8086", product_id=f"{number:04x}", free=1, total=1) for number in range(20)]
 
+    def tell(number: int) -> Verdict:
+        listed = tuple(kinds if number % 2 else kinds[::-1])
+        first = report(f"agent-{number}", f"compute-{number}", 1).model_copy(update={"pools": listed})
+        at_once.wait()
+        return store.accept(first).verdict
 
-def test_a_host_that_is_down_or_gone_is_not_offered(store: Store, engine: Engine) -> None:
-    pool = PoolRecord(vendor_id="8086", product_id="1520", dev_type="type-VF", free=2, total=2)
-    for name in ("compute-1", "compute-2", "compute-3"):
-        store.accept(report(name, name, 1).model_copy(update={"pools": (pool,)}))
-    wanted = [PciRequest(request_id="r", count=2, specs=(Spec(vendor_id="8086", product_id="1520"),))]
-    assert len(store.hosts_for(wanted)) == 3
-    silence(engine, "compute-1")
-    silence(engine, "compute-2")
-    store.accept(report("other", "compute-2", 1))
-    (host,) = store.hosts_for(wanted)
-    assert (host["hypervisor_hostname"], host["agent_uuid"], host["session"]) == ("compute-3",) * 3
+    with ThreadPoolExecutor(6) as threads:
+        assert set(threads.map(tell, range(6))) == {Verdict.OK}
+    with engine.connect() as connection:
+        assert len(connection.execute(select(pci_kinds)).all()) == 20
+        assert len(connection.execute(select(pci_pools)).all()) == 120

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 from hosts import Host, tell
 from pci_agent.agent.identity import Machine
 from pci_agent.errors import StoreFailed
+from pci_agent.model.reality import Habits
 from pci_agent.tracker import database, pools
 from pci_agent.tracker.store import Store
 from pci_agent.tracker.tables import metadata
@@ -307,6 +308,15 @@ def test_problems_and_unresolved_names_reach_the_tracker(store: Store, host: Hos
     (row,) = store.hypervisors()
     assert row["agent_status"]["unresolved_devnames"] == ["eth9"]
     assert [problem["address"] for problem in row["agent_status"]["problems"]] == ["0000:05:00.0"]
+
+
+def test_the_tracker_is_told_of_a_host_that_is_only_observed(store: Store, host: Host) -> None:
+    for observe in (True, False):
+        host.habits = Habits(observe=observe)
+        host.start()
+        host.report(store)
+        assert [row["observing"] for row in store.hypervisors()] == [observe]
+        host.stop()
 
 
 def test_a_status_is_kept_though_the_report_that_brought_it_had_been_applied_before(store: Store, host: Host) -> None:

@@ -16,7 +16,7 @@ from pci_agent.errors import StoreRefused
 from pci_agent.tracker import database, pools
 from pci_agent.tracker.migrations import versions
 from pci_agent.tracker.store import Store
-from pci_agent.tracker.tables import metadata, pci_pools
+from pci_agent.tracker.tables import metadata, pci_kinds, pci_pools
 from pci_agent.wire.messages import PoolRecord
 
 REVISIONS = sorted(file.name[:4] for file in Path(versions.__path__[0]).glob("0*.py"))
@@ -75,6 +75,28 @@ TWIN = """
 UPDATE compute_nodes SET refused_agent = 'agent-3', refused_session = 's', refused_at = '2026-10-01 10:00:00'
 WHERE id = 3
 """
+ALLOCATION = """
+INSERT INTO allocations (request_id, attempt, state, agent_uuid, hypervisor_hostname, session, generation,
+    instance_uuid, asked, devices, created_at, updated_at)
+VALUES ('request-1', 5, 'done', 'agent-1', 'compute-ü', 'session-1', 7, 'instance-1', '{"count": 1}', '["device-1"]',
+    '2026-10-01 10:00:00', '2026-10-01 10:00:00')
+"""
+FREE = """
+INSERT INTO pending_frees (request_id, attempt, agent_uuid, not_before, created_at)
+VALUES ('request-1', 4, 'agent-1', '2026-10-01 10:00:00', '2026-10-01 10:00:00')
+"""
+
+OBSERVED = "UPDATE compute_nodes SET observing = (id = 4)"
+KIND = """
+INSERT INTO pci_kinds (id, vendor_id, product_id, dev_type, tags)
+VALUES (77, '8086', '1520', 'type-VF', '{"physical_network": "PhysNet1", "rack": null}')
+"""
+POOL_OF_A_KIND = """
+INSERT INTO pci_pools (compute_node_id, kind_id, vendor_id, product_id, dev_type, numa_node, parent_addr, tags,
+    free, used, total)
+VALUES (3, 77, '8086', '1520', 'type-VF', 0, '0000:04:00.0', '{"physical_network": "PhysNet1", "rack": null}',
+    1, 1, 3)
+"""
 
 MADE_AT = {
     "0001": (HOSTS, DEVICES),
@@ -83,6 +105,9 @@ MADE_AT = {
     "0004": (HOSTS, DEVICES, ATTEMPT, POOL),
     "0005": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT),
     "0006": (HOSTS, DEVICES, ATTEMPT, POOL, EVENT, TWIN),
+    "0007": (HOSTS, OBSERVED, DEVICES, ATTEMPT, POOL, EVENT, TWIN),
+    "0008": (HOSTS, OBSERVED, DEVICES, ATTEMPT, KIND, POOL_OF_A_KIND, EVENT, TWIN),
+    "0010": (HOSTS, OBSERVED, DEVICES, ATTEMPT, KIND, POOL_OF_A_KIND, EVENT, TWIN, ALLOCATION, FREE),
 }
 """What a database of each revision may hold, as that revision's tracker could have written it. Never edit one."""
 
@@ -141,8 +166,10 @@ def test_the_pools_of_an_upgraded_host_are_those_that_it_reported(upgraded: Stor
     (host,) = upgraded.hypervisors()
     with upgraded._engine.connect() as connection:
         assert pools.of_host(connection, host["id"]) == [PoolRecord(**POOLS[0])]
-        rows = connection.execute(select(pci_pools)).all()
-    assert [(row.compute_node_id, row.physical_network) for row in rows] == [(3, "physnet1")]
+        kinds = connection.execute(select(pci_kinds).join(pci_pools)).all()
+    of_a_kind = ("vendor_id", "product_id", "dev_type", "tags")
+    assert [[getattr(kind, name) for name in of_a_kind] for kind in kinds] == [[POOLS[0][name] for name in of_a_kind]]
+    assert kinds[0].id in (77, pools.kind_id(POOLS[0]))
 
 
 def test_an_upgrade_of_what_is_up_to_date_changes_nothing(upgraded: Store) -> None:

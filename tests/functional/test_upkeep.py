@@ -118,11 +118,11 @@ def count(engine: Engine, table: str) -> int:
 @pytest.mark.usefixtures("known")
 def test_purge_takes_what_is_old_and_leaves_what_lives(store: Store, engine: Engine) -> None:
     living = store.devices()
-    nothing = {"pci_device_events": 0, "pci_devices": 0, "compute_nodes": 0}
+    nothing = {"pci_device_events": 0, "pci_devices": 0, "compute_nodes": 0, "allocations": 0}
     assert store.purge(timedelta(days=1)) == nothing
     age(engine, 10)
     assert store.purge(timedelta(days=11)) == nothing
-    assert store.purge(timedelta(days=9)) == {"pci_device_events": 4, "pci_devices": 1, "compute_nodes": 0}
+    assert store.purge(timedelta(days=9)) == {**nothing, "pci_device_events": 4, "pci_devices": 1}
     assert store.devices() == living
     assert (count(engine, "pci_devices"), count(engine, "pci_device_events")) == (2, 0)
     assert store.verify() == []
@@ -149,9 +149,9 @@ def test_purge_goes_in_batches(store: Store, engine: Engine, monkeypatch: pytest
 
     monkeypatch.setattr("pci_agent.tracker.store.run", run)
     gone = store.purge(timedelta(days=1), batch=600)
-    assert gone == {"pci_device_events": 2200, "pci_devices": 1100, "compute_nodes": 1}
-    assert len(batches) == 5 + 3 + 2
-    assert [count(engine, table) for table in gone] == [0, 0, 0]
+    assert gone == {"pci_device_events": 2200, "pci_devices": 1100, "compute_nodes": 1, "allocations": 0}
+    assert len(batches) == 5 + 3 + 2 + 1
+    assert [count(engine, table) for table in gone] == [0, 0, 0, 0]
 
 
 def test_a_host_that_is_forgotten_comes_back_whole_if_its_agent_lives(

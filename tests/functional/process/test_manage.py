@@ -52,7 +52,7 @@ def test_purge_tells_how_much_went(manage: Run, fleet: Store) -> None:
     ran = manage("purge", "--older-than", "30")
     assert (ran.returncode, ran.stdout) == (
         0,
-        "deleted for good: 0 of pci_device_events, 0 of pci_devices, 1 of compute_nodes\n",
+        "deleted for good: 0 of pci_device_events, 0 of pci_devices, 1 of compute_nodes, 0 of allocations\n",
     )
 
 

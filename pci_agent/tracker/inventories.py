@@ -1,0 +1,91 @@
+"""
+Rows of devices as the model has them, for fit to decide on.
+
+What is available may be given, and nothing else: a row's status says so in its agent's words, which knows of more than
+is in the rows. Who holds a relative, or a member of a device's IOMMU group, is in that status already. So what isn't
+available is as good as in use here, and groups needn't be read. A row that can't be understood isn't offered.
+"""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Text, cast, select
+
+from pci_agent.errors import InvalidAddress
+from pci_agent.model.address import PciAddress
+from pci_agent.model.device import Device, DevType
+from pci_agent.model.inventory import TrackedDevice
+from pci_agent.model.state import Status
+from pci_agent.model.vocabulary import Tags
+from pci_agent.tracker.tables import pci_devices
+
+_DEVICE = pci_devices.c
+
+_READ = (
+    _DEVICE.compute_node_id,
+    _DEVICE.uuid,
+    _DEVICE.address,
+    _DEVICE.vendor_id,
+    _DEVICE.product_id,
+    _DEVICE.dev_type,
+    _DEVICE.parent_addr,
+    _DEVICE.numa_node,
+    _DEVICE.status,
+    _DEVICE.status_reason,
+    cast(_DEVICE.tags, Text).label("tags"),  # as text: the devices of a fleet share few
+    _DEVICE.extra_info["class"].as_string().label("class_code"),
+)
+
+
+def read(connection: Connection, *conditions: ColumnElement[bool]) -> dict[int, list[TrackedDevice]]:
+    """Read living devices in one statement, by their host's id."""
+    hosts: dict[int, list[TrackedDevice]] = {}
+    for row in connection.execute(select(*_READ).where(_DEVICE.deleted == 0, *conditions)):
+        item = _tracked(row)
+        if item is not None:
+            hosts.setdefault(row.compute_node_id, []).append(item)
+    return hosts
+
+
+def _tracked(row: Any) -> TrackedDevice | None:
+    try:
+        device = _device(row)
+    except (InvalidAddress, ValueError):
+        return None
+    return TrackedDevice(
+        uuid=row.uuid,
+        identity=row.uuid,
+        device=device,
+        tags=_tags(row.tags),
+        host_use=() if row.status == Status.AVAILABLE else (row.status_reason or f"it is {row.status}",),
+        status=Status.AVAILABLE,
+    )
+
+
+def _device(row: Any) -> Device:
+    return Device(
+        address=PciAddress.parse(row.address),
+        path=None,
+        vendor_id=row.vendor_id,
+        product_id=row.product_id,
+        subsystem_vendor_id=None,
+        subsystem_product_id=None,
+        class_code=row.class_code or "",
+        revision=None,
+        dev_type=DevType(row.dev_type),
+        parent_addr=None if row.parent_addr is None else PciAddress.parse(row.parent_addr),
+        vf_index=None,
+        sriov_totalvfs=None,
+        sriov_numvfs=None,
+        numa_node=row.numa_node,
+        driver=None,
+        iommu_group=None,
+        netdevs=(),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _tags(text: str) -> Tags:
+    tags: Tags = json.loads(text)
+    return tags
