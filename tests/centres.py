@@ -84,8 +84,8 @@ class Bad:
 class Centre:
     """A tracker's allocations, and the hosts of its fleet by name."""
 
-    def __init__(self, store: Store, hosts: dict[str, Host], agents: Bad) -> None:
-        self.store, self.hosts, self.agents = store, hosts, agents
+    def __init__(self, store: Store, hosts: dict[str, Host], agents: Bad, bus: Any) -> None:
+        self.store, self.hosts, self.agents, self.bus = store, hosts, agents, bus
         self.allocations = Allocations(store, ByName(store), agents)
 
     def holders(self) -> dict[str, list[str]]:
@@ -134,7 +134,7 @@ def centre(folder: Path, store: Store, vfs: dict[str, int]) -> Iterator[Centre]:
             servers.append(rpc.server(opened, rpc.AGENT_TOPIC, name, Late(host)))
             servers[-1].start()
         try:
-            yield Centre(store, hosts, Bad(rpc.AgentClient(opened, timeout_s=30)))
+            yield Centre(store, hosts, Bad(rpc.AgentClient(opened, timeout_s=30)), opened)
         finally:
             with ThreadPoolExecutor(len(servers)) as threads:
                 list(threads.map(stop, servers))

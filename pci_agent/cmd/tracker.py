@@ -12,6 +12,7 @@ from pci_agent.cmd import process
 from pci_agent.conf import alias, api, database, host, tracker
 from pci_agent.model.request import parse_aliases
 from pci_agent.tracker.allocations import Allocations
+from pci_agent.tracker.control import ControlEndpoint
 from pci_agent.tracker.database import check, connect
 from pci_agent.tracker.endpoint import Endpoint
 from pci_agent.tracker.scheduler import Scheduler
@@ -55,7 +56,8 @@ def _serve(arguments: Sequence[str]) -> None:
     scheduler = Scheduler(engine, host_down_s=conf.tracker.host_down_s)
     bus = rpc.transport(conf)
     allocations = Allocations(fleet, scheduler, rpc.AgentClient(bus, timeout_s=conf.tracker.rpc_timeout_s))
-    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet))
+    endpoints = (Endpoint(fleet), ControlEndpoint(allocations, scheduler, fleet))
+    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints)
     settler = Settler(allocations.settle_frees, interval_s=conf.tracker.settle_interval_s)
     settler.start()
     # Where the broker is away this waits for it, which is no reason not to heed signals.

@@ -28,6 +28,17 @@ from oslo_messaging._metrics import client as metrics  # noqa: E402
 from oslo_messaging._tracing import client as tracing  # noqa: E402
 
 from pci_agent.errors import AgentSilent, ConfigurationRefused, Refusal, TrackerSilent  # noqa: E402
+from pci_agent.wire.control import (  # noqa: E402
+    AllocationAnswer,
+    CandidatesAnswer,
+    CandidatesQuestion,
+    ClaimQuestion,
+    ConfirmQuestion,
+    DevicesAnswer,
+    DevicesQuestion,
+    FreeQuestion,
+    ShowQuestion,
+)
 from pci_agent.wire.messages import Answer, Heartbeat, Model, Report, pack, unpack  # noqa: E402
 
 TRACKER_TOPIC = "pci-tracker"
@@ -206,6 +217,51 @@ class AgentClient:
             body = self._calls.call(verb, pack(command), server=host)
         except _NoAnswer as silence:
             raise AgentSilent(f"{host}: {silence}") from silence
+        return unpack(answer, body)
+
+
+class ControlClient:
+    """Asks trackers to give devices out, for controllers. Any number of threads may call."""
+
+    def __init__(self, bus: Any, *, timeout_s: float) -> None:
+        self._calls = _Calls(bus, TRACKER_TOPIC, timeout_s)
+
+    def candidates(self, question: CandidatesQuestion) -> CandidatesAnswer:
+        """Ask which hosts could serve requests now."""
+        return self._ask("candidates", question, CandidatesAnswer)
+
+    def claim(self, question: ClaimQuestion) -> AllocationAnswer:
+        """Claim devices for an instance; it may take as long as some agents' time-outs."""
+        return self._ask("claim", question, AllocationAnswer)
+
+    def confirm(self, question: ConfirmQuestion) -> AllocationAnswer:
+        """Make what was claimed the instance's own."""
+        return self._ask("confirm", question, AllocationAnswer)
+
+    def free(self, question: FreeQuestion) -> AllocationAnswer:
+        """Take back what an instance has."""
+        return self._ask("free", question, AllocationAnswer)
+
+    def show_allocation(self, question: ShowQuestion) -> AllocationAnswer:
+        """Ask how an instance's requests stand."""
+        return self._ask("show_allocation", question, AllocationAnswer)
+
+    def list_devices(self, question: DevicesQuestion) -> DevicesAnswer:
+        """List devices of a host, an instance, or of one name."""
+        return self._ask("list_devices", question, DevicesAnswer)
+
+    def _ask(self, method: str, question: Model, answer: type[A]) -> A:
+        """
+        Call a tracker and wait for its answer.
+
+        Raises:
+            TrackerSilent: no broker, no tracker, or no answer in time. Ask the same again: it may be done or not.
+            MessageRefused: something answered that is no tracker of ours.
+        """
+        try:
+            body = self._calls.call(method, pack(question))
+        except _NoAnswer as silence:
+            raise TrackerSilent(str(silence)) from silence
         return unpack(answer, body)
 
 

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.request import urlopen
+from uuid import uuid4
 
 import pytest
 
 from buses import bus
 from pci_agent.tracker.migrations import versions
 from pci_agent.wire import rpc
-from pci_agent.wire.commands import ExplainCommand, InquiryAnswer
+from pci_agent.wire.commands import AskedRecord, ExplainCommand, InquiryAnswer, SpecRecord
+from pci_agent.wire.control import ClaimQuestion, DevicesQuestion
 from services import RabbitMQ, free_port, wait_for
 from test_agent_daemon import PROGRAMS, Systemd
 
@@ -28,6 +30,7 @@ def config(tmp_path: Path, rabbitmq: RabbitMQ) -> Path:
     file.write_text(
         f"[DEFAULT]\nhost = this-machine\ntransport_url = {rabbitmq.url}\n"
         f"[database]\nconnection = sqlite:///{tmp_path}/tracker.sqlite\n"
+        "[tracker]\nsettle_interval_s = 0.5\n"
         f"[api]\nbind_port = {PORT}\n"
         f"[agent]\nstate_dir = {tmp_path}/state\n"
         '[pci]\ndevice_spec = {"address": "*:*:*.*"}\n'
@@ -77,6 +80,29 @@ def test_an_agent_answers_on_the_broker_why_a_function_is_offered(
         answer = rpc.AgentClient(opened, timeout_s=10).call("this-machine", "explain", asked, InquiryAnswer)
     (told,) = json.loads(answer.document or "[]")
     assert (told["address"], told["offered"], told["decided_by"]) == (entry, True, 1)
+
+
+def test_a_tracker_answers_controllers_and_sends_frees_that_are_owed(
+    fleet: list[Systemd], rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    for process in fleet:
+        process.wait_for("READY=1")
+    entries = sorted(entry.name for entry in Path("/sys/bus/pci/devices").iterdir())
+    wait_for(lambda: len(listed()) == len(entries), "the report")
+    nothing = AskedRecord(request_id=str(uuid4()), specs=(SpecRecord(vendor_id="ffff"),))
+    with bus(rabbitmq.url) as opened:
+        controller = rpc.ControlClient(opened, timeout_s=30)
+        devices = controller.list_devices(DevicesQuestion(host="this-machine")).devices
+        assert [device.address for device in devices] == entries
+        answer = controller.claim(ClaimQuestion(instance_uuid=str(uuid4()), requests=(nothing,)))
+        assert (answer.verdict, answer.reason) == ("no_fit", "no host that is up has devices for it")
+    with closing(sqlite3.connect(tmp_path / "tracker.sqlite", timeout=30)) as database:
+        owed = "SELECT 'r', 1, agent_uuid, created_at, created_at FROM compute_nodes"
+        columns = "request_id, attempt, agent_uuid, not_before, created_at"
+        database.execute(f"INSERT INTO pending_frees ({columns}) {owed}")
+        database.commit()
+        wait_for(lambda: database.execute("SELECT * FROM pending_frees").fetchall() == [], "the free to be sent")
+    assert [process.stop() for process in fleet] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("program", ["pci-tracker", "pci-api"])
