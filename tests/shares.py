@@ -18,3 +18,8 @@ run = _Run()
 def examples(share: int, *, long: int) -> settings:
     """Give the settings of a property test."""
     return settings(max_examples=long if run.long else share, deadline=None)
+
+
+def seeds(share: int, *, long: int) -> range:
+    """Give the seeds of runs that a test makes by itself."""
+    return range(long if run.long else share)

@@ -1,0 +1,202 @@
+"""
+What was promised to whom, kept beside the product: whatever breaks a promise is a *Violation*.
+
+I1 no device has two holders. I2 an answered claim, allocate or free is never lost. I3 when things are quiet, the
+tracker's rows equal each live agent's state. I4 the tracker never goes back to an older state. I5 what was answered
+``failed`` holds nothing beyond the claim's lifetime. I6 an answered free is never undone by a late claim. I7 agent and
+tracker come to agree. I8 one request ends on one host. What no rule can mend is left out, by name: *exempt*.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from adversary.machines import LIFETIME_S, Machine
+from pci_agent.model.state import Owner, Status
+from pci_agent.wire.messages import Token
+
+
+class Violation(Exception):
+    """An invariant doesn't hold; the text begins with its name."""
+
+
+@dataclass(slots=True)
+class Hold:
+    """One device that was given on one machine."""
+
+    request: str
+    attempt: int
+    allocated: bool
+    ends: float
+    """When the claim may end by itself, on the machine's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command that an agent carried out: claim, allocate or free of a request."""
+
+    verb: str
+    request: str
+    attempt: int
+
+
+@dataclass(slots=True)
+class Promises:
+    """Everything that was promised so far."""
+
+    holds: dict[tuple[str, str], Hold] = field(default_factory=dict)
+    """By machine and address."""
+    freed: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The highest attempt of which a free was answered, by machine and request."""
+    said: dict[str, list[tuple[str, str | None]]] = field(default_factory=lambda: defaultdict(list))
+    """What clients were answered of a request, oldest first: ok, failed or freed, and by which machine."""
+    exempt: set[str] = field(default_factory=set)
+    """Requests of which somebody lost what nobody else knew."""
+    unsure: set[str] = field(default_factory=set)
+    """Machines whose agent was put back to an older state and has not been accepted since."""
+    database_lost: bool = False
+    by_tracker: bool = False
+    """Whether the tracker keeps which attempt is where, and repeats a free until its row shows that it is done."""
+    machines: dict[str, str] = field(default_factory=dict)
+    """The machine of each agent."""
+    _made: dict[tuple[str, Token], tuple[str, int]] = field(default_factory=dict)
+    _shown: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    # States
+
+    def made(self, machine: str, agent_uuid: str, token: Token) -> None:
+        """Take note of a state that an agent made durable."""
+        self.machines[agent_uuid] = machine
+        self._made[agent_uuid, token] = (machine, len(self._made))
+
+    def shown(self, tokens: Mapping[str, Token]) -> None:
+        """Check which states the tracker shows now, by agent, against those that it showed before."""
+        now = {}
+        for agent_uuid, token in tokens.items():
+            if (agent_uuid, token) not in self._made:
+                raise Violation(f"I4 the tracker shows a state that agent {agent_uuid} never made: {token}")
+            machine, age = now[agent_uuid] = self._made[agent_uuid, token]
+            if age < self._shown.get(agent_uuid, now[agent_uuid])[1]:
+                raise Violation(f"I4 the tracker went back to an older state of {machine}: {token}")
+        self._shown = now
+
+    def shown_anew(self) -> None:
+        """Forget what the tracker showed: its database was lost, or put back."""
+        self._shown = {}
+        self.database_lost = True
+
+    # Holders
+
+    def check(self, machine: Machine, *asked: Asked) -> None:
+        """Check a machine's owners after each operation of its agent; *asked* is what it has just carried out."""
+        if not machine.up:
+            return
+        if machine.serving:
+            self.unsure.discard(machine.name)
+        owners: dict[str, Owner] = {}
+        for address, owner in machine.owners():
+            if address in owners:
+                raise Violation(f"I1 {machine.name} {address} has two holders: {owner} and {owners[address]}")
+            owners[address] = owner
+        for (name, address), hold in list(self.holds.items()):
+            if name == machine.name:
+                self._still(machine, address, hold, owners.get(address), asked)
+        for address, owner in owners.items():
+            if (machine.name, address) not in self.holds and owner.request_id is not None:
+                self._given(machine, address, owner, asked)
+
+    def _still(self, machine: Machine, address: str, hold: Hold, owner: Owner | None, asked: tuple[Asked, ...]) -> None:
+        if owner is not None and owner.request_id == hold.request:
+            if owner.attempt < hold.attempt and machine.name not in self.unsure:
+                raise Violation(f"I2 {machine.name} {address}: attempt {hold.attempt} of {hold.request} is lost")
+            if owner.attempt > hold.attempt:
+                hold.ends = machine.boottime + LIFETIME_S
+            hold.attempt, hold.allocated = max(hold.attempt, owner.attempt), hold.allocated or owner.allocated
+            return
+        if machine.name in self.unsure:
+            return
+        frees = [each.attempt for each in asked if (each.verb, each.request) == ("free", hold.request)]
+        expired = not hold.allocated and hold.ends <= machine.boottime
+        if frees and max(frees) < hold.attempt and not expired:
+            raise Violation(f"I2 a free of attempt {max(frees)} ended attempt {hold.attempt} of {hold.request}")
+        if not expired and not frees:
+            if owner is not None:
+                raise Violation(f"I1 {machine.name} {address} was given to {owner.request_id}; {hold} still holds it")
+            raise Violation(f"I2 {machine.name} {address}: {hold} is lost")
+        del self.holds[machine.name, address]
+
+    def _given(self, machine: Machine, address: str, owner: Owner, asked: tuple[Asked, ...]) -> None:
+        request, ends = str(owner.request_id), machine.boottime + LIFETIME_S
+        if not any((each.verb, each.request) == ("claim", request) for each in asked):
+            if machine.name in self.unsure:
+                return
+            ends = machine.boottime  # taken over, or claimed just before it was killed: nobody was told
+        elif owner.attempt <= self.freed.get((machine.name, request), 0) and not self.database_lost:
+            raise Violation(f"I6 a late claim of attempt {owner.attempt} of {request} was executed after its free")
+        self.holds[machine.name, address] = Hold(request, owner.attempt, owner.allocated, ends)
+
+    def booted(self, machine: Machine) -> None:
+        """Claims begin their lifetime anew in a new boot."""
+        for (name, _), hold in self.holds.items():
+            if name == machine.name:
+                hold.ends = machine.boottime + LIFETIME_S
+
+    # Answers
+
+    def answered(self, request: str, what: str, machine: str | None = None) -> None:
+        """Take note of what a client was answered."""
+        self.said[request].append((what, machine))
+
+    def was_freed(self, machine: str, request: str, attempt: int) -> None:
+        """Take note that an agent's answer to a free arrived."""
+        key = (machine, request)
+        self.freed[key] = max(attempt, self.freed.get(key, 0))
+
+    # What no rule can mend
+
+    def put_back(self, machine: Machine, rows: Mapping[str, tuple[str | None, str]], kept: Mapping[str, str]) -> None:
+        """
+        A machine's agent lost its newest state, and got an older one.
+
+        Args:
+            machine: the machine
+            rows: what the tracker shows of it now: request and status by address
+            kept: the request by address in the older state
+        """
+        self.unsure.add(machine.name)
+        for name, address in [key for key in self.holds if key[0] == machine.name]:
+            hold = self.holds[name, address]
+            if rows.get(address) != (hold.request, Status.ALLOCATED):
+                del self.holds[name, address]
+                self.exempt.add(hold.request)
+        for address, held in kept.items():
+            if (machine.name, address) not in self.holds and (not rows or rows.get(address, ("",))[0] == held):
+                self.exempt.add(held)
+        for address, (request, _) in rows.items():
+            if (machine.name, address) not in self.holds and request is not None and not self.by_tracker:
+                self.exempt.add(request)
+
+    def gone(self, machine: Machine) -> None:
+        """Everything that a machine knew is lost."""
+        for name, address in [key for key in self.holds if key[0] == machine.name]:
+            self.exempt.add(self.holds.pop((name, address)).request)
+        self.unsure.add(machine.name)
+
+    # In the end
+
+    def settled(self, machine: Machine) -> None:
+        """Check what is held in quiet times against what clients were answered last."""
+        if self.database_lost:
+            return
+        for address, owner in machine.owners():
+            said = self.said.get(str(owner.request_id), [])
+            if owner.request_id in self.exempt or not said:
+                continue
+            what, _ = said[-1]
+            if what == "failed":
+                raise Violation(f"I5 {owner.request_id} was answered failed, and holds {machine.name} {address}")
+            if what == "freed" and owner.attempt <= self.freed.get((machine.name, str(owner.request_id)), 0):
+                raise Violation(f"I6 {owner.request_id} was answered freed, and holds {machine.name} {address}")
+            last = [where for what, where in said if what == "ok"]
+            if self.by_tracker and last and owner.allocated and last[-1] != machine.name:
+                raise Violation(f"I8 {owner.request_id} is allocated on {machine.name} and on {last[-1]}")
