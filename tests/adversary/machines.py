@@ -16,7 +16,8 @@ from adversary.tasks import Killed
 from pci_agent.agent.endpoint import Endpoint
 from pci_agent.agent.identity import Machine as Identified
 from pci_agent.agent.ledger import Clock
-from pci_agent.agent.service import Agent, Senses
+from pci_agent.agent.senses import Senses
+from pci_agent.agent.service import Agent
 from pci_agent.agent.store import HostFacts, Session, Store
 from pci_agent.model import device_spec
 from pci_agent.model.inventory import TrackedDevice
