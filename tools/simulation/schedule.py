@@ -39,18 +39,25 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Habit:
-    """How often a thing of some kind goes down, on average, and how long it stays so; in seconds."""
+    """
+    How often a thing of some kind goes down, and how long it stays so; in seconds.
 
+    Attributes:
+        at_least_s: how long it is up in any case, since it takes a while to come up
+        every_s: how long beyond that, on average
+    """
+
+    at_least_s: float
     every_s: float
     shortest_s: float
     longest_s: float
 
 
 _HABITS = {
-    Kind.BROKER: _Habit(40, 2, 6),
-    Kind.TRACKER: _Habit(15, 0.5, 4),
-    Kind.AGENTS: _Habit(20, 0.5, 4),
-    Kind.VFS: _Habit(15, 0.5, 4),
+    Kind.BROKER: _Habit(25, 20, 2, 6),
+    Kind.TRACKER: _Habit(2, 13, 0.5, 4),
+    Kind.AGENTS: _Habit(5, 15, 0.5, 4),
+    Kind.VFS: _Habit(2, 13, 0.5, 4),
 }
 _DRIVERS_EVERY_S = 0.5
 
@@ -90,7 +97,7 @@ def schedule(
 def _outages(chance: Random, seconds: float, kind: Kind, target: str, first_s: float | None = None) -> Iterator[Step]:
     habit, at = _HABITS[kind], _CALM_BEFORE_S
     while True:
-        at += chance.expovariate(1 / habit.every_s) if first_s is None else first_s
+        at += habit.at_least_s + chance.expovariate(1 / habit.every_s) if first_s is None else first_s
         back = at + chance.uniform(habit.shortest_s, habit.longest_s)
         if back > seconds - _CALM_AFTER_S:
             return
