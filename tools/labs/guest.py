@@ -116,7 +116,7 @@ class Lab:
     def _command(self) -> list[str]:
         build, hardware = recipe.find(), self.hardware
         line = (
-            "console=ttyS0 quiet panic=-1 mitigations=off intel_iommu=on iommu=pt random.trust_cpu=on"
+            "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check intel_iommu=on iommu=pt random.trust_cpu=on"
             f" lab.vfs={hardware.vfs} lab.hostname={self.folder.name}"
         )
         command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=512"]
