@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from callers import Caller
 from falcon.testing import TestClient
 
-from buses import get, rest, tracker
+from buses import bus, get, rest, tracker
 from labs import recipe
 from labs.guest import Lab
 from labs.hardware import Hardware
@@ -19,6 +20,7 @@ from labs.recipe import LabError
 from pci_agent.tracker import database
 from pci_agent.tracker.endpoint import Endpoint
 from pci_agent.tracker.store import Store
+from pci_agent.wire import rpc
 from services import RabbitMQ, missing, wait_for
 
 
@@ -34,6 +36,18 @@ class Fleet:
         """What REST shows of a host, by address."""
         listed = get(self.client, "/v3/os-pci/detail")["pci_devices"]
         return {device["address"]: device for device in listed if device["hypervisor_hostname"] == host}
+
+    def problems(self, host: str) -> list[str]:
+        """What a host's agent says of itself that is wrong."""
+        shown = get(self.client, f"/v3/os-hypervisors/{host}")["hypervisor"]
+        return [problem["cause"] for problem in shown["problems"]]
+
+    @contextmanager
+    def caller(self, host: str) -> Iterator[Caller]:
+        """Whoever gives commands to the agent of a host that has reported."""
+        shown = get(self.client, f"/v3/os-hypervisors/{host}")["hypervisor"]
+        with bus(self.broker.url) as opened:
+            yield Caller(rpc.AgentClient(opened, timeout_s=30), host, shown["agent_uuid"])
 
     def wait_until(self, host: str, condition: Callable[[dict[str, dict[str, Any]]], bool], what: str) -> float:
         """Wait until REST shows it, and give the seconds that this took."""
