@@ -123,41 +123,6 @@ def test_a_pf_brought_down_changes_nothing(watched: Lab, fleet: Fleet) -> None:
     assert fleet.devices("lab") == before
 
 
-def test_vfs_show_long_before_the_next_look(lab: Lab, fleet: Fleet) -> None:
-    fleet.start_agent(lab, host="patient", look_interval_s=600)
-    fleet.wait_until("patient", has(PF0, 4), "4 VFs")
-    try:
-        lab.run(f"echo 0 > {BUS}/{PF0}/sriov_numvfs")
-        fleet.wait_until("patient", has(PF0, 0), "no VF")
-        lab.run(f"echo 4 > {BUS}/{PF0}/sriov_numvfs; udevadm settle")
-        fleet.wait_until("patient", has(PF0, 4), "4 VFs again")
-    finally:
-        fleet.stop_agent(lab, "patient")
-        lab.run(f"echo 4 > {BUS}/{PF0}/sriov_numvfs; udevadm settle")
-
-
-def test_a_domain_that_is_started_by_hand_has_its_vf(lab: Lab, fleet: Fleet) -> None:
-    domain = (
-        "<domain type='qemu'><name>byhand</name><memory unit='MiB'>48</memory>"
-        "<os><type arch='x86_64' machine='q35'>hvm</type></os><devices><controller type='usb' model='none'/>"
-        "<memballoon model='none'/><hostdev mode='subsystem' type='pci' managed='yes'><source>"
-        "<address bus='0x21' slot='0x10' function='0x0'/></source></hostdev></devices></domain>"
-    )
-    fleet.start_agent(lab, host="by-hand", look_interval_s=600)
-    fleet.wait_until("by-hand", lambda seen: seen.get(VF, {}).get("status") == "available", "the VF")
-    lab.run(f"cat >/tmp/byhand.xml <<'END'\n{domain}\nEND\nvirsh create --paused /tmp/byhand.xml")
-    try:
-        uuid = lab.run("virsh domuuid byhand").strip()
-        fleet.wait_until("by-hand", lambda seen: seen[VF]["server_uuid"] == uuid, "the domain's VF")
-        shown = fleet.devices("by-hand")
-        assert (shown[VF]["status"], shown[PF0]["status"]) == ("allocated", "unavailable")
-        lab.run("virsh destroy byhand; udevadm settle")
-        fleet.wait_until("by-hand", lambda seen: seen[VF]["status"] == "available", "the VF free again")
-    finally:
-        lab.try_run("virsh destroy byhand; udevadm settle")
-        fleet.stop_agent(lab, "by-hand")
-
-
 def test_a_vf_listed_by_devname_stays_listed_while_vfio_pci_has_it(lab: Lab, fleet: Fleet) -> None:
     fleet.start_agent(lab, '{"devname": "ens1v0"}', host="by-name")
     fleet.wait_until("by-name", lambda seen: list(seen) == [VF], "the VF")
