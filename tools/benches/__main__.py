@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from benches import agent, agent_page, document, match, match_page
+from benches import agent, agent_page, candidates, document, match, match_page
 
 
 def main() -> int:
@@ -14,23 +14,37 @@ def main() -> int:
     benches.add_parser("agent", help="an agent on its host: scans, claims, memory; some minutes").set_defaults(
         bench=_agent
     )
-    return int(parser.parse_args().bench())
+    finding = benches.add_parser("candidates", help="finding hosts among ten thousand; some minutes")
+    finding.add_argument("database", help="URL of a database for this alone: what is in it goes")
+    finding.set_defaults(bench=_candidates)
+    arguments = parser.parse_args()
+    return int(arguments.bench(arguments))
 
 
-def _match() -> int:
+def _candidates(arguments: argparse.Namespace) -> int:
+    result = candidates.measured(arguments.database)
+    print("\n".join(candidates.lines(result)))
+    return _told(candidates.missed(result))
+
+
+def _match(_arguments: argparse.Namespace) -> int:
     result = match.measured()
-    return _told("match", match_page.section(result), match.missed(result))
+    return _written("match", match_page.section(result), match.missed(result))
 
 
-def _agent() -> int:
+def _agent(_arguments: argparse.Namespace) -> int:
     result = agent.measured()
     missed = [f"{each.wanted}: {each.measured}" for each in agent.limits(result) if not each.met]
-    return _told("agent", agent_page.section(result), missed)
+    return _written("agent", agent_page.section(result), missed)
 
 
-def _told(bench: str, section: str, missed: list[str]) -> int:
+def _written(bench: str, section: str, missed: list[str]) -> int:
     document.put(bench, section)
     print(section)
+    return _told(missed)
+
+
+def _told(missed: list[str]) -> int:
     for each in missed:
         print(f"missed: {each}", file=sys.stderr)
     return 1 if missed else 0
