@@ -41,7 +41,7 @@ _READ = (
 def read(connection: Connection, *conditions: ColumnElement[bool]) -> dict[int, list[TrackedDevice]]:
     """Read living devices in one statement, by their host's id."""
     hosts: dict[int, list[TrackedDevice]] = {}
-    for row in connection.execute(select(*_READ).where(_DEVICE.deleted == 0, *conditions)):
+    for row in connection.execute(select(*_READ).where(_DEVICE.deleted == 0, *conditions)).all():
         item = _tracked(row)
         if item is not None:
             hosts.setdefault(row.compute_node_id, []).append(item)
@@ -65,7 +65,7 @@ def _tracked(row: Any) -> TrackedDevice | None:
 
 def _device(row: Any) -> Device:
     return Device(
-        address=PciAddress.parse(row.address),
+        address=_address(row.address),
         path=None,
         vendor_id=row.vendor_id,
         product_id=row.product_id,
@@ -74,7 +74,7 @@ def _device(row: Any) -> Device:
         class_code=row.class_code or "",
         revision=None,
         dev_type=DevType(row.dev_type),
-        parent_addr=None if row.parent_addr is None else PciAddress.parse(row.parent_addr),
+        parent_addr=None if row.parent_addr is None else _address(row.parent_addr),
         vf_index=None,
         sriov_totalvfs=None,
         sriov_numvfs=None,
@@ -83,6 +83,11 @@ def _device(row: Any) -> Device:
         iommu_group=None,
         netdevs=(),
     )
+
+
+@lru_cache(maxsize=16384)  # the hosts of a fleet have their cards in the same places
+def _address(text: str) -> PciAddress:
+    return PciAddress.parse(text)
 
 
 @lru_cache(maxsize=4096)

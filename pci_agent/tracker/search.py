@@ -66,7 +66,8 @@ class Search:
         enough = narrowing.with_enough(self.demands).subquery()
         query = hosts(enough.c.free).join(enough, enough.c.compute_node_id == _NODE.id).where(*conditions)
         by_name = name_of(self.connection)
-        return [*self.connection.execute(query.order_by(enough.c.free, by_name).limit(MOST_HOSTS + 1))]
+        query = query.order_by(enough.c.free, by_name).limit(MOST_HOSTS + 1)
+        return list(self.connection.execute(query).all())
 
     def tried(self, hosts: Iterable[Any], *, at_once: int) -> Iterator[Tried]:
         """Try hosts in their order, and read the devices of *at_once* of them at once."""
