@@ -94,7 +94,7 @@ class Allocations:
             what = f"request {missing[0]}" if missing else "request"
             return AllocationAnswer(verdict=Verdict.UNKNOWN, reason=f"the instance {instance_uuid} has no {what}")
         asked = request_ids or [name for name, each in known.items() if _is_live(each)] or list(known)
-        return told.together([self._confirming.confirm(known[name]) for name in asked])
+        return told.together(self._confirming.confirm(known[name] for name in asked))
 
     def free(self, instance_uuid: str, request_id: str | None = None, host: str | None = None) -> AllocationAnswer:
         """
@@ -110,8 +110,9 @@ class Allocations:
             known = self._rows.standings([request_id])
             if known[request_id].instance_uuid not in (None, instance_uuid):
                 return AllocationAnswer(verdict=Verdict.CONFLICT, reason=f"{request_id} is another instance's")
-        named = [each for each in known.values() if host is None or host in (_places(each) or {host})]
-        return told.together([self._freeing.free(each, instance_uuid) for each in named])
+        own = [each for each in known.values() if each.instance_uuid in (None, instance_uuid)]
+        there = [each for each in own if host is None or host in (_places(each) or {host})]
+        return told.together(self._freeing.free(there, instance_uuid))
 
     def show(self, instance_uuid: str) -> AllocationAnswer:
         """Tell how an instance's requests stand, freed ones too, with the devices that their hosts' rows show."""

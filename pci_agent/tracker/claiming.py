@@ -24,14 +24,13 @@ from pci_agent.tracker.orders import Orders
 from pci_agent.tracker.scheduler import Candidate, Candidates
 from pci_agent.wire import asked as asked_for
 from pci_agent.wire.commands import MOST_ATTEMPTS, AskedRecord, ClaimCommand, CommandAnswer, RequestRecord
-from pci_agent.wire.control import AllocationAnswer, Verdict
+from pci_agent.wire.control import AllocationAnswer, ClaimQuestion, Verdict
 from pci_agent.wire.messages import DeviceRecord
 
 _MOST_HOSTS = 10
 _MOST_SILENT = 3
 _MOST_AGAIN = 3
 _MOST_STEPS = 100
-_MOST_REQUESTS = 64
 
 
 class Finder(Protocol):
@@ -140,7 +139,7 @@ class Claiming:
     def claim(self, asked: Asked) -> AllocationAnswer:
         """Claim devices for all requests on one host, or none."""
         try:
-            search = Search(asked, _written(asked.requests))
+            search = Search(asked, _written(asked))
         except ValueError as wrong:
             return AllocationAnswer(verdict=Verdict.REFUSED, reason=str(wrong))
         for _ in range(_MOST_STEPS):
@@ -334,21 +333,28 @@ class Claiming:
         return told.shown(self._rows.standings(search.names).values(), verdict, reason)
 
 
-def _written(requests: Sequence[PciRequest]) -> dict[str, AskedRecord]:
+def _written(asked: Asked) -> dict[str, AskedRecord]:
     """
-    Write requests as they travel.
+    Write the requests as they travel.
 
     Raises:
-        ValueError: they can't: too many, none, or two of one name.
+        ValueError: something in the claim can't be said to an agent; the text says what.
     """
     try:
-        records = {request.request_id: asked_for.written(request) for request in requests}
+        question = ClaimQuestion(
+            instance_uuid=asked.instance_uuid,
+            requests=tuple(asked_for.written(request) for request in asked.requests),
+            cells=tuple(asked.numa.cells),
+            sockets=dict(asked.numa.sockets),
+            project_id=asked.project_id,
+            user_id=asked.user_id,
+            host=asked.host,
+            lifetime_s=asked.lifetime_s,
+        )
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if not 0 < len(records) == len(requests) <= _MOST_REQUESTS:
-        raise ValueError(f"a claim has 1 to {_MOST_REQUESTS} requests, each with a request_id of its own")
-    return records
+        raise ValueError(": ".join([*map(str, first["loc"]), first["msg"]])) from None
+    return {record.request_id: record for record in question.requests}
 
 
 def _is_still(mine: Attempt, standings: Mapping[str, Standing]) -> bool:

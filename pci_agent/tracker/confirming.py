@@ -5,6 +5,7 @@ An agent that doesn't answer may have allocated or not; the row stays as it is, 
 ended at its agent has failed, and is owed a free like everything that is given up.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pci_agent.model import claims
@@ -24,15 +25,22 @@ class Confirming:
         self._rows = rows
         self._orders = orders
 
-    def confirm(self, standing: Standing) -> AllocationRecord:
-        """Allocate one request."""
-        standing = self.adopt(standing)
+    def confirm(self, standings: Iterable[Standing]) -> list[AllocationRecord]:
+        """Allocate requests; an agent that is silent once isn't waited for again."""
+        silent: dict[str, str] = {}
+        return [self._confirmed(self.adopt(each), silent) for each in standings]
+
+    def _confirmed(self, standing: Standing, silent: dict[str, str]) -> AllocationRecord:
         row = standing.row
         if row is None or row.state is State.CLAIMING:
             return told.record(standing, Verdict.STALE, "its claim is still under way: ask again")
         if row.state is not State.DONE:
             return told.record(standing, Verdict.GONE, f"it is {row.state}: nothing is there to be confirmed")
-        return self.conclude(standing, row, self.ask(standing, row))
+        agent = row.agent_uuid or ""
+        answer = silent.get(agent) or self.ask(standing, row)
+        if isinstance(answer, str):
+            silent[agent] = answer
+        return self.conclude(standing, row, answer)
 
     def adopt(self, standing: Standing) -> Standing:
         """Give a request that only a host's rows show a row of its own: that was lost with a database, or purged."""

@@ -8,6 +8,7 @@ Frees what was claimed: written down first, then sent, then answered; and sends 
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pci_agent.model import claims
@@ -30,15 +31,21 @@ class Freeing:
         self._rows = rows
         self._orders = orders
 
-    def free(self, standing: Standing, instance_uuid: str) -> AllocationRecord:
-        """Free one request of an instance."""
+    def free(self, standings: Iterable[Standing], instance_uuid: str) -> list[AllocationRecord]:
+        """Free requests of an instance: all are written down before the first is sent."""
+        begun = [self.begin(each, instance_uuid) for each in standings]
+        silent: dict[str, str] = {}
+        return [self._sent(each, silent) if isinstance(each, Attempt) else each for each in begun]
+
+    def begin(self, standing: Standing, instance_uuid: str) -> Attempt | AllocationRecord:
+        """Write one down; what is to be sent, or the answer where nothing is."""
         for _ in range(_MOST_STEPS):
             row = standing.row
             if row is not None and row.state is State.FREED and not standing.shown:
                 return told.record(standing, Verdict.OK)
             freeing = self.write_down(standing, instance_uuid)
             if freeing is not None:
-                return self._sent(freeing)
+                return freeing
             standing = self._now(standing.request_id)
         return told.record(standing, Verdict.STALE, "others go on with it all the time: ask again")
 
@@ -95,14 +102,21 @@ class Freeing:
                 self._rows.postpone(agent, each.tries)
         return len(due)
 
-    def _sent(self, freeing: Attempt) -> AllocationRecord:
+    def _sent(self, freeing: Attempt, silent: dict[str, str]) -> AllocationRecord:
+        """Send one, unless its agent was silent just now."""
         verdict, reason = Verdict.OK, None
         for free in frees_of([freeing]):
-            node = self._rows.node(free.agent_uuid)
-            lost = f"nothing is heard of {freeing.host} and its agent; it is freed when that speaks again"
-            answer = lost if node is None else self.send(free, node.host)
+            answer = silent.get(free.agent_uuid) or self._asked(free, freeing.host)
+            if isinstance(answer, str):
+                silent[free.agent_uuid] = answer
             verdict, reason = self.conclude(free, answer)
         return told.record(self._now(freeing.request_id), verdict, reason)
+
+    def _asked(self, free: Free, host: str | None) -> CommandAnswer | str:
+        node = self._rows.node(free.agent_uuid)
+        if node is None:
+            return f"nothing is heard of {host} and its agent; it is freed when that speaks again"
+        return self.send(free, node.host)
 
     def _now(self, request_id: str) -> Standing:
         return self._rows.standings([request_id])[request_id]

@@ -43,7 +43,7 @@ def record(standing: Standing, verdict: Verdict, reason: str | None = None) -> A
 def of_row(
     row: Attempt, verdict: Verdict, devices: Iterable[DeviceRecord], reason: str | None = None
 ) -> AllocationRecord:
-    """Show a request as its row has it, with these devices."""
+    """Show a request as its row has it, with these devices in order of address."""
     return AllocationRecord(
         request_id=row.request_id,
         instance_uuid=row.instance_uuid,
@@ -54,5 +54,5 @@ def of_row(
         confirmed=row.confirmed_at is not None,
         agent_uuid=row.agent_uuid,
         hypervisor_hostname=row.host,
-        devices=tuple(devices),
+        devices=tuple(sorted(devices, key=lambda device: device.address)),
     )

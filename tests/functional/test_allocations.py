@@ -264,6 +264,24 @@ def test_a_free_whose_agent_is_silent_is_written_down_and_sent_until_it_is_done(
     assert states(fleet) == {request.request_id: ("freed", A)}
 
 
+def test_of_many_requests_on_a_silent_host_one_is_waited_for_and_all_are_written_down(
+    tmp_path: Path, store: Store
+) -> None:
+    with centre(tmp_path, store, {A: 3}) as fleet:
+        wanted = [one() for _ in range(3)]
+        fleet.allocations.claim(I1, wanted)
+        fleet.agents.called.clear()
+        fleet.agents.lost = {(A, "allocate"), (A, "free")}
+        assert fleet.allocations.confirm(I1).verdict == "silent"
+        freed = fleet.allocations.free(I1)
+        assert [(each.verdict, each.state) for each in freed.allocations] == [("silent", "freeing")] * 3
+        assert fleet.agents.called == [(A, "allocate"), (A, "free")]
+        assert len(owed(store._engine)) == 3
+        fleet.agents.lost.clear()
+        settle(fleet)
+        assert fleet.rows() == {}
+
+
 def test_an_agent_that_does_not_answer_is_left_alone_for_the_rest_of_a_round(fleet: Centre) -> None:
     (agent,) = (row["agent_uuid"] for row in fleet.store.hypervisors(A))
     for number in range(5):
@@ -344,6 +362,8 @@ def test_another_instance_or_another_content_under_one_name_is_a_conflict(fleet:
     assert fleet.allocations.free(I2, request.request_id).verdict == "conflict"
     assert fleet.allocations.claim(I1, [one(), one("x" * 40)]).verdict == "refused"
     assert fleet.allocations.claim(I1, [request, request]).verdict == "refused"
+    assert fleet.allocations.claim(I1, []).verdict == "refused"
+    assert fleet.allocations.claim(I1, [one()], lifetime_s=0).reason == "lifetime_s: Input should be greater than 0"
     assert fleet.rows() == {request.request_id: (A, "claimed")}
 
 
