@@ -446,3 +446,17 @@ def test_many_claims_at_once_get_every_device_once(tmp_path: Path, store: Store)
             for uuid in uuids
         }
         assert held == told
+
+
+def test_of_many_calls_for_one_request_at_once_all_that_succeed_have_the_same_devices(fleet: Centre) -> None:
+    request = one()
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: fleet.allocations.claim(I1, [request]), range(8)))
+    assert {each.verdict for each in answers} <= {"ok", "stale"}
+    final = fleet.allocations.claim(I1, [request])
+    assert final.verdict == "ok"
+    assert all(devices(each) == devices(final) for each in answers if each.verdict == "ok")
+    settle(fleet)
+    assert fleet.holders() == {A: [request.request_id], B: []}
+    assert fleet.allocations.confirm(I1).verdict == "ok"
+    assert fleet.rows() == {request.request_id: (A, "allocated")}
