@@ -192,6 +192,10 @@ class Standing:
             return self.shown[0].devices if self.shown else ()
         return self.given if self.here is None else self.here.devices
 
+    def after(self, row: Attempt) -> "Standing":
+        """Tell the same; and where nothing is known any more, since the database was lost, that *row* was last."""
+        return self if self.row is not None or self.shown else replace(self, row=row)
+
     def elsewhere(self, agent_uuid: str | None) -> list[Free]:
         """Name what the rows of hosts other than this agent's show of the request."""
         return [

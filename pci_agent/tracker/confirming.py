@@ -65,10 +65,10 @@ class Confirming:
         if answer.verdict == claims.Verdict.OK:
             if not self._rows.confirm(row, answer.token):
                 return self._lost(row)
-            return told.record(self._now(row.request_id), Verdict.OK)
+            return told.record(self._now(row.request_id).after(row), Verdict.OK)
         if answer.verdict == claims.Verdict.GONE:
             self._rows.advance([Step(row, replace(row, state=State.FAILED))], frees_of([row]))
-            return told.record(self._now(row.request_id), Verdict.GONE, reason)
+            return told.record(self._now(row.request_id).after(row), Verdict.GONE, reason)
         if answer.verdict == claims.Verdict.STALE:
             return told.record(standing, Verdict.STALE, f"{reason}; claim it again")
         return told.record(standing, Verdict.SILENT, reason)
@@ -76,7 +76,7 @@ class Confirming:
     def _lost(self, row: Attempt) -> AllocationRecord:
         """Somebody else has gone on: give up what was done here."""
         self._rows.give_up([row])
-        now = self._now(row.request_id)
+        now = self._now(row.request_id).after(row)
         if now.row is not None and now.row.state in _OVER:
             return told.record(now, Verdict.GONE, "it was freed meanwhile")
         return told.record(now, Verdict.STALE, "it was claimed once more meanwhile: ask again")

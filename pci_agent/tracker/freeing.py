@@ -110,7 +110,7 @@ class Freeing:
             if isinstance(answer, str):
                 silent[free.agent_uuid] = answer
             verdict, reason = self.conclude(free, answer)
-        return told.record(self._now(freeing.request_id), verdict, reason)
+        return told.record(self._now(freeing.request_id).after(freeing), verdict, reason)
 
     def _asked(self, free: Free, host: str | None) -> CommandAnswer | str:
         node = self._rows.node(free.agent_uuid)

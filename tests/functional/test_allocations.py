@@ -410,6 +410,21 @@ def test_after_a_lost_database_what_agents_report_is_confirmed_claimed_and_freed
     assert states(fleet, I2) == {freed.request_id: ("freed", A)}
 
 
+@pytest.mark.parametrize("verb", ["free", "allocate"])
+def test_a_database_that_is_lost_while_an_agent_is_asked_is_no_failure(
+    fleet: Centre, engine: Engine, verb: str
+) -> None:
+    request = one()
+    fleet.allocations.claim(I1, [request], host=A)
+    fleet.agents.after[A, verb] = lambda: lose(engine)
+    if verb == "free":
+        assert fleet.allocations.free(I1, request.request_id).verdict == "ok"
+    else:
+        assert fleet.allocations.confirm(I1, [request.request_id]).verdict == "stale"
+    fleet.report()
+    assert fleet.holders()[A] == ([] if verb == "free" else [request.request_id])
+
+
 def test_a_claim_of_an_older_attempt_that_arrives_late_gets_nothing(fleet: Centre) -> None:
     request = one()
     fleet.agents.lost.add((A, "claim"))
