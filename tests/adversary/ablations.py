@@ -14,10 +14,10 @@ from pci_agent.agent.ledger import Ledger
 from pci_agent.model import claims
 from pci_agent.model.claims import Outcome
 from pci_agent.model.families import Families
-from pci_agent.tracker import reports
+from pci_agent.tracker import attempts, reports
 from pci_agent.tracker.database import run
 from pci_agent.tracker.store import Store
-from pci_agent.tracker.tables import compute_nodes, utcnow
+from pci_agent.tracker.tables import allocations, compute_nodes, utcnow
 from pci_agent.wire.messages import Answer, Report, Token
 from pci_agent.wire.messages import Verdict as Answered
 
@@ -123,6 +123,20 @@ def rule_15() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def rule_18() -> Iterator[None]:
+    """Write a request's row whatever it is by now."""
+    with patched(attempts, _is=lambda row: allocations.c.request_id == row.request_id):
+        yield
+
+
+@contextmanager
+def rule_19() -> Iterator[None]:
+    """Write down nothing of what is given up."""
+    with patched(attempts, _owe=lambda *_: None):
+        yield
+
+
 ABLATIONS: dict[str, Callable[[], Any]] = {
     "4": rule_4,
     "9": rule_9,
@@ -130,4 +144,6 @@ ABLATIONS: dict[str, Callable[[], Any]] = {
     "12": rule_12,
     "14": rule_14,
     "15": rule_15,
+    "18": rule_18,
+    "19": rule_19,
 }

@@ -16,9 +16,10 @@ from typing import Any
 
 from sqlalchemy import event
 
-from adversary.tasks import pause
+from adversary.tasks import begins
 from pci_agent.tracker import database
 from pci_agent.tracker.endpoint import Endpoint
+from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.store import Store
 from pci_agent.wire.messages import Token
 
@@ -37,7 +38,7 @@ class Centre:
         event.remove(self.engine, "connect", database._prepare_sqlite)
         event.listen(self.engine, "connect", self._prepare)
         event.remove(self.engine, "begin", database._begin_sqlite)
-        event.listen(self.engine, "begin", lambda _: pause())  # where no lock is held yet
+        event.listen(self.engine, "begin", _begins)  # where no lock is held yet
         event.listen(self.engine, "begin", database._begin_sqlite)
         event.listen(self.engine, "commit", self._committed)
         self.now = 0.0
@@ -48,6 +49,7 @@ class Centre:
         self._first = self.copy()
         self.store = Store(self.engine, host_down_s=HOST_DOWN_S)
         self.endpoint = Endpoint(self.store)
+        self.scheduler = Scheduler(self.engine, host_down_s=HOST_DOWN_S)
 
     def _prepare(self, connection: Any, _record: object) -> None:
         connection.isolation_level = None
@@ -102,6 +104,10 @@ class Centre:
         self.engine.dispose()
         self._raw.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _begins(connection: Any) -> None:
+    begins(reading=connection.get_execution_options().get("reading", False))
 
 
 @cache

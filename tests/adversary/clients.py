@@ -1,13 +1,19 @@
 """
 Who asks for devices: each client has a script, and does one thing of it at a time, in a task of its own.
 
-*Direct* clients speak to the agents as a tracker does, and have an honest count of attempts between them.
+A *Client* speaks to the agents as a tracker does; clients have an honest count of attempts between them. A *Controller*
+asks a tracker, which is a process of its own for each.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from pci_agent.errors import AgentSilent
+from pci_agent.model.request import PciRequest, Spec
+from pci_agent.tracker.allocations import Allocations
+from pci_agent.tracker.attempts import State
 from pci_agent.wire.commands import AttemptCommand, ClaimCommand, CommandAnswer, RequestRecord, SpecRecord
+from pci_agent.wire.control import AllocationAnswer, Verdict
 from pci_agent.wire.messages import Model, pack, unpack
 
 if TYPE_CHECKING:
@@ -34,8 +40,8 @@ class Client:
     def next(self) -> Callable[[], None]:
         """Take the next thing that it asks for."""
         what, *about = self.script.pop(0)
-        request, *instance = map(uuid_of, about)
-        return (lambda: self._allocate(request, instance[0])) if what == "alloc" else lambda: self._free(request)
+        request, instance = map(uuid_of, about)
+        return (lambda: self._allocate(request, instance)) if what == "alloc" else lambda: self._free(request, instance)
 
     def _allocate(self, request: str, instance: str) -> None:
         attempts, highest = self.world.attempts, 0
@@ -66,7 +72,7 @@ class Client:
                 return done.verdict == "ok"
         return False
 
-    def _free(self, request: str) -> None:
+    def _free(self, request: str, _instance: str) -> None:
         attempt = self.world.attempts[request]
         for _ in range(_MOST_TRIES):
             row = self._host(request)
@@ -99,3 +105,61 @@ class Client:
         if answer.report is not None:
             self.world.centre.store.accept(answer.report)
         return answer
+
+
+class Controller(Client):
+    """One that asks a tracker."""
+
+    def __init__(self, world: "World", name: str, script: tuple[tuple[str, ...], ...]) -> None:
+        super().__init__(world, name, script)
+        self._allocations = Allocations(world.centre.store, world.centre.scheduler, self)
+
+    def settle_frees(self) -> None:
+        """Send what is owed."""
+        self._allocations.settle_frees()
+
+    def call(self, host: str, verb: str, command: Model, answer: type[A]) -> A:
+        """Call an agent, as rpc.AgentClient does."""
+        body = self.world.call(host, verb, pack(command))
+        if body is None:
+            raise AgentSilent(f"{host}: no answer in time")
+        said = unpack(answer, body)
+        if verb == "free" and isinstance(command, AttemptCommand) and getattr(said, "verdict", "") == "ok":
+            machine = self.world.machine_of(command.agent_uuid)
+            self.world.promises.was_freed(machine, command.request_id, command.attempt)
+        return said
+
+    def _allocate(self, request: str, instance: str) -> None:
+        asked = PciRequest(request_id=request, specs=(Spec(vendor_id="8086"),))
+        for _ in range(_MOST_TRIES):
+            claimed = self._allocations.claim(instance, [asked])
+            if claimed.verdict == Verdict.OK:
+                if self._confirmed(request, instance):
+                    return
+            elif claimed.verdict not in (Verdict.STALE, Verdict.SILENT):
+                break
+        self._say_whether_it_failed(request, claimed)
+
+    def _confirmed(self, request: str, instance: str) -> bool:
+        for _ in range(_MOST_TRIES):
+            done = self._allocations.confirm(instance, [request])
+            if done.verdict == Verdict.OK:
+                agent_uuid = done.allocations[0].agent_uuid
+                self.world.promises.answered(request, "ok", self.world.machine_of(agent_uuid or ""))
+                return True
+            if done.verdict not in (Verdict.STALE, Verdict.SILENT):
+                self._say_whether_it_failed(request, done)
+                return False
+        return False
+
+    def _say_whether_it_failed(self, request: str, answer: AllocationAnswer) -> None:
+        if any(each.state == State.FAILED for each in answer.allocations):
+            self.world.promises.answered(request, "failed")
+
+    def _free(self, request: str, instance: str) -> None:
+        self.world.promises.given_up.add(request)
+        freed = self._allocations.free(instance, request)
+        if freed.verdict == Verdict.OK:
+            self.world.promises.answered(request, "freed")
+        elif freed.verdict == Verdict.SILENT:
+            self.world.promises.answered(request, "owed")

@@ -8,7 +8,7 @@ tracker come to agree. I8 one request ends on one host. What no rule can mend is
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from adversary.machines import LIFETIME_S, Machine
@@ -49,7 +49,11 @@ class Promises:
     freed: dict[tuple[str, str], int] = field(default_factory=dict)
     """The highest attempt of which a free was answered, by machine and request."""
     said: dict[str, list[tuple[str, str | None]]] = field(default_factory=lambda: defaultdict(list))
-    """What clients were answered of a request, oldest first: ok, failed or freed, and by which machine."""
+    """What clients were answered of a request, oldest first: ok, failed, freed, or owed where that was put off."""
+    confirmed: set[str] = field(default_factory=set)
+    """Requests of which a confirm was answered ok."""
+    given_up: set[str] = field(default_factory=set)
+    """Requests that somebody began to free."""
     exempt: set[str] = field(default_factory=set)
     """Requests of which somebody lost what nobody else knew."""
     unsure: set[str] = field(default_factory=set)
@@ -146,6 +150,8 @@ class Promises:
     def answered(self, request: str, what: str, machine: str | None = None) -> None:
         """Take note of what a client was answered."""
         self.said[request].append((what, machine))
+        if what == "ok":
+            self.confirmed.add(request)
 
     def was_freed(self, machine: str, request: str, attempt: int) -> None:
         """Take note that an agent's answer to a free arrived."""
@@ -184,19 +190,37 @@ class Promises:
 
     # In the end
 
-    def settled(self, machine: Machine) -> None:
-        """Check what is held in quiet times against what clients were answered last."""
+    def settled(self, machines: Iterable[Machine]) -> None:
+        """Check what is held in quiet times, on machines that serve, against what clients were answered."""
         if self.database_lost:
             return
-        for address, owner in machine.owners():
-            said = self.said.get(str(owner.request_id), [])
-            if owner.request_id in self.exempt or not said:
-                continue
-            what, _ = said[-1]
-            if what == "failed":
-                raise Violation(f"I5 {owner.request_id} was answered failed, and holds {machine.name} {address}")
-            if what == "freed" and owner.attempt <= self.freed.get((machine.name, str(owner.request_id)), 0):
-                raise Violation(f"I6 {owner.request_id} was answered freed, and holds {machine.name} {address}")
-            last = [where for what, where in said if what == "ok"]
-            if self.by_tracker and last and owner.allocated and last[-1] != machine.name:
-                raise Violation(f"I8 {owner.request_id} is allocated on {machine.name} and on {last[-1]}")
+        where: dict[str, list[tuple[str, str, Owner]]] = defaultdict(list)
+        held_for_good = set()
+        for machine in machines:
+            for address, owner in machine.owners():
+                if owner.allocated:
+                    held_for_good.add(owner.request_id)
+                if machine.serving:
+                    where[str(owner.request_id)].append((machine.name, address, owner))
+        for request, held in where.items():
+            if request not in self.exempt:
+                self._rightly_held(request, held)
+        lost = self.confirmed - self.exempt - self.given_up - held_for_good
+        if self.by_tracker and lost:
+            raise Violation(f"I2 {sorted(lost)} were answered ok, and nobody wanted them freed; now nobody holds them")
+
+    def _rightly_held(self, request: str, held: list[tuple[str, str, Owner]]) -> None:
+        said = [what for what, _ in self.said[request]]
+        for machine, address, owner in held:
+            if said and said[-1] == "failed":
+                raise Violation(f"I5 {request} was answered failed, and holds {machine} {address}")
+            if said and said[-1] == "owed":
+                raise Violation(f"I2 {request} was to be freed when its agent answers, and holds {machine} {address}")
+            freed = owner.attempt <= self.freed.get((machine, request), 0)
+            if said and said[-1] == "freed" and (freed or self.by_tracker):
+                raise Violation(f"I6 {request} was answered freed, and holds {machine} {address}")
+        if self.by_tracker and len({machine for machine, _, _ in held}) > 1:
+            raise Violation(f"I8 {request} ends on two hosts: {held}")
+        last = [machine for what, machine in self.said[request] if what == "ok"]
+        if self.by_tracker and last and held[0][2].allocated and held[0][0] != last[-1]:
+            raise Violation(f"I8 {request} was given on {last[-1]}, and is on {held[0][0]}")

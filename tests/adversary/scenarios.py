@@ -17,7 +17,8 @@ class Scenario:
         machines: by name, the host name that its agent speaks for
         budget: how often each kind of trouble may happen; none for what isn't named
         addresses: of every machine's functions
-        scripts: what each client asks for, in order: alloc REQUEST INSTANCE, or free REQUEST
+        scripts: what each client asks for, in order: alloc REQUEST INSTANCE, or free REQUEST INSTANCE
+        by_tracker: whether clients ask the tracker, else the agents themselves
         bias: how often what drives the run on is chosen before trouble
         clone_name: whether a cloned disk brings its host name along
         steps: how many steps there are before things are quiet
@@ -28,6 +29,7 @@ class Scenario:
     budget: Budget
     addresses: tuple[str, ...] = PLAIN
     scripts: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    by_tracker: bool = False
     bias: float = 0.6
     clone_name: bool = True
     steps: int = 160
@@ -70,17 +72,17 @@ REPORTS: Mapping[str, Scenario] = {
 
 P1 = (
     ("alloc", "r1", "i1"),
-    ("free", "r1"),
+    ("free", "r1", "i1"),
     ("alloc", "r2", "i1"),
-    ("free", "r2"),
+    ("free", "r2", "i1"),
     ("alloc", "r1", "i1"),
-    ("free", "r1"),
+    ("free", "r1", "i1"),
 )
 P2 = (
     ("alloc", "r3", "i3"),
     ("alloc", "r1", "i1"),
-    ("free", "r3"),
-    ("free", "r1"),
+    ("free", "r3", "i3"),
+    ("free", "r1", "i1"),
     ("alloc", "r2", "i1"),
 )
 
@@ -100,4 +102,24 @@ COMMANDS: Mapping[str, Scenario] = {
     "commands-db": _commands(TWO, crash=1, **{"db-loss": 1, "db-copy": 1, "db-restore": 1}),
 }
 
-SCENARIOS: dict[str, Scenario] = {**REPORTS, **COMMANDS}
+A1 = (("alloc", "r1", "i1"), ("alloc", "r2", "i1"), ("free", "r1", "i1"), ("alloc", "r4", "i1"))
+A2 = (("alloc", "r1", "i1"), ("alloc", "r3", "i3"), ("free", "r2", "i1"), ("free", "r3", "i3"))
+
+
+def _allocations(machines: Mapping[str, str], **trouble: int) -> Scenario:
+    common = {"tell": 30, "time-out": 3, "look": 1, "plug": 1, "repeat": 4, "drop": 3, "slow": 2, "die": 1, "tick": 8}
+    common |= {"give-up": 6, "kill": 2, "settle": 4}
+    return Scenario(
+        machines, {**common, **trouble}, scripts={"P1": A1, "P2": A2}, by_tracker=True, warm=True, steps=220
+    )
+
+
+ALLOCATIONS: Mapping[str, Scenario] = {
+    "core": _allocations(TWO, crash=2, rotate=1, boot=1),
+    "elsewhere": _allocations(TWO, drop=4, die=0, look=0, plug=0, **{"give-up": 10}),
+    "restored": _allocations(TWO, crash=1, copy=2, restore=2, lose=1, reinstall=1),
+    "databases": _allocations(TWO, crash=1, **{"db-loss": 1, "db-copy": 1, "db-restore": 1}),
+    "names": _allocations(THREE, rename=2, clone=1, crash=1, tick=10),
+}
+
+SCENARIOS: dict[str, Scenario] = {**REPORTS, **COMMANDS, **ALLOCATIONS}

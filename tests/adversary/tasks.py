@@ -23,6 +23,8 @@ class Task:
         self.name = name
         self.awaits: int | None = None
         """The call that it waits for; None where it only waits for its turn."""
+        self.coarse = False
+        """Whether it is to run past transactions that only read."""
         self.over = False
         self._work = work
         self._value: Any = None
@@ -33,9 +35,15 @@ class Task:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def resume(self, value: Any = None) -> None:
-        """Let it run to its next pause, which gives *value* there; what it raises is raised here."""
-        self.awaits, self._value = None, value
+    def resume(self, value: Any = None, *, coarse: bool = False) -> None:
+        """
+        Let it run to its next pause, which gives *value* there; what it raises is raised here.
+
+        Args:
+            value: what the pause gives that it stands in
+            coarse: run past transactions that only read
+        """
+        self.awaits, self._value, self.coarse = None, value, coarse
         self._turn.release()
         self._back.acquire()
         if self._failed is not None:
@@ -72,6 +80,13 @@ class Task:
 def current() -> Task | None:
     """Give the task that calls this; None outside of any."""
     return getattr(_here, "task", None)
+
+
+def begins(*, reading: bool) -> None:
+    """Pause before a transaction, where a task begins one."""
+    task = current()
+    if task is not None and not (reading and task.coarse):
+        pause()
 
 
 def pause(awaits: int | None = None) -> Any:

@@ -12,7 +12,7 @@ from adversary.runs import play, replay, shortest, told
 from adversary.scenarios import SCENARIOS
 from shares import seeds
 
-_SHARE, _LONG = 300, 10_000
+_SHARE, _LONG = 240, 10_000
 _MOST_TRIED = 1000
 
 
@@ -33,6 +33,8 @@ def test_what_was_promised_is_kept(name: str) -> None:
         ("12", "commands-restore", "I1 I2"),
         ("14", "commands-late", "I2"),
         ("15", "commands-late", "I6"),
+        ("18", "elsewhere", "I2 I6 I8"),
+        ("19", "elsewhere", "I2 I5"),
     ],
 )
 def test_without_a_rule_a_promise_is_broken(rule: str, name: str, broken: str) -> None:

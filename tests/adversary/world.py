@@ -18,7 +18,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from adversary.centre import MEMORY, centre
-from adversary.clients import Client
+from adversary.clients import Client, Controller
 from adversary.machines import Machine
 from adversary.promises import Asked, Promises, Violation
 from adversary.scenarios import Scenario
@@ -30,7 +30,7 @@ from pci_agent.wire.messages import Answer, DeviceRecord, Report, Verdict, pack,
 TICK_S = 30
 _DRIVING = ("deliver", "tell", "start", "go", "ask")
 _LATE = 0.15
-_ROUNDS = 40
+_ROUNDS = 80
 _QUIET_ROUNDS = 6
 
 Action = tuple[str | int, ...]
@@ -60,7 +60,7 @@ class World:
     def __init__(self, scenario: Scenario, seed: int = 0) -> None:
         self.scenario = scenario
         self.centre = centre()
-        self.promises = Promises()
+        self.promises = Promises(by_tracker=scenario.by_tracker)
         self.budget = Counter(scenario.budget)
         self.flying: list[Message] = []
         self.tasks: list[Task] = []
@@ -70,7 +70,9 @@ class World:
         self.placed: dict[str, str] = {}
         self.unrest = 0
         """Reports and answers of ``holds`` since it was last set to zero."""
-        self.clients = {name: Client(self, name, script) for name, script in scenario.scripts.items()}
+        kind = Controller if scenario.by_tracker else Client
+        self.clients = {name: kind(self, name, script) for name, script in scenario.scripts.items()}
+        self._settler = Controller(self, "settler", ())
         self._names = random.Random(0)
         self._lateness = random.Random(seed)
         self._copied: Any = None
@@ -176,6 +178,7 @@ class World:
             alike[task.name] += 1
             if task.awaits is None:
                 yield ("go", task.name, rank)
+                yield ("step", task.name, rank)
             elif self._has("give-up"):
                 yield ("give-up", task.name, rank)
             if self._has("kill"):
@@ -186,7 +189,7 @@ class World:
                 yield ("ask", name)
 
     def _of_the_centre(self) -> Iterator[Action]:
-        yield from ((kind,) for kind in ("tick", "db-loss", "db-copy") if self._has(kind))
+        yield from ((kind,) for kind in ("tick", "settle", "db-loss", "db-copy") if self._has(kind))
         if self._has("db-restore") and self._copied is not None:
             yield ("db-restore",)
 
@@ -248,9 +251,9 @@ class World:
         self.tasks.append(task)
         self._resume(task)
 
-    def _resume(self, task: Task, value: Any = None) -> None:
+    def _resume(self, task: Task, value: Any = None, *, coarse: bool = False) -> None:
         try:
-            task.resume(value)
+            task.resume(value, coarse=coarse)
         finally:
             if task.over:
                 self.tasks.remove(task)
@@ -417,7 +420,13 @@ class World:
             self.tasks.remove(task)
 
     def _go(self, name: str, rank: int) -> None:
+        self._resume(self._task(name, rank), coarse=True)
+
+    def _step(self, name: str, rank: int) -> None:
         self._resume(self._task(name, rank))
+
+    def _settle(self) -> None:
+        self._begin(Task("settler", self._settler.settle_frees))
 
     def _ask(self, name: str) -> None:
         client = self.clients[name]
@@ -460,12 +469,13 @@ class World:
         else:
             raise Violation(f"I7 agents and tracker don't come to agree in {_ROUNDS} quiet rounds")
         self._check_rows()
-        for machine in self.machines.values():
-            if machine.serving:
-                self.promises.settled(machine)
+        self.promises.settled(self.machines.values())
 
     def _round(self, number: int) -> None:
         self._tick()
+        if self.scenario.by_tracker and self._owed():
+            self.unrest = 1
+            self._settle()
         for name, machine in self.machines.items():
             if not machine.up:
                 self.act(("start", name))
@@ -474,10 +484,10 @@ class World:
                 machine.call = None
             if machine.call is None:
                 self.act(("tell", name))
-        for _ in range(200):
+        for _ in range(1000):
             ready = next((task for task in self.tasks if task.awaits is None), None)
             if ready is not None:
-                self._resume(ready)
+                self._resume(ready, coarse=True)
                 self._look_at_the_centre()
                 continue
             if not self.flying:
@@ -492,6 +502,11 @@ class World:
             if not self.unrest and message.kind in ("command", "reply"):
                 self.unrest = 1
         raise Violation("I7 messages don't come to an end")
+
+    def _owed(self) -> bool:
+        """True where a free is pending that some agent can still be asked for."""
+        serving = {machine.uuid for machine in self.machines.values() if machine.serving}
+        return any(row["agent_uuid"] in serving for row in self.centre.read("SELECT agent_uuid FROM pending_frees"))
 
     def _give_up_what_is_lost(self) -> None:
         for task in list(self.tasks):
