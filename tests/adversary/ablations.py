@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from adversary.centre import centre
+from adversary.patches import patched
 from pci_agent.agent.conversation import Conversation
 from pci_agent.agent.ledger import Ledger
 from pci_agent.model import claims
@@ -20,19 +21,6 @@ from pci_agent.tracker.store import Store
 from pci_agent.tracker.tables import allocations, compute_nodes, utcnow
 from pci_agent.wire.messages import Answer, Report, Token
 from pci_agent.wire.messages import Verdict as Answered
-
-
-@contextmanager
-def patched(where: object, **instead: object) -> Iterator[None]:
-    """Put something else in the place of names for a while."""
-    before = {name: vars(where)[name] for name in instead}
-    try:
-        for name, value in instead.items():
-            setattr(where, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(where, name, value)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ One engine serves all runs of a process, for SQLAlchemy compiles each statement 
 database is put back to its first state.
 """
 
+import atexit
+import os
 import re
 import shutil
 import sqlite3
@@ -25,7 +27,8 @@ from pci_agent.wire.messages import Token
 
 HOST_DOWN_S = 75
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-MEMORY = "/dev/shm"
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""Where files are that needn't outlive a run."""
 
 
 class Centre:
@@ -113,4 +116,6 @@ def _begins(connection: Any) -> None:
 @cache
 def centre() -> Centre:
     """Give this process's tracker."""
-    return Centre()
+    made = Centre()
+    atexit.register(made.close)
+    return made

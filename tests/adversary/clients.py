@@ -108,7 +108,7 @@ class Client:
 
 
 class Controller(Client):
-    """One that asks a tracker."""
+    """One that asks a tracker, for several requests of an instance at once too, as r1+r2; it frees all of one as *."""
 
     def __init__(self, world: "World", name: str, script: tuple[tuple[str, ...], ...]) -> None:
         super().__init__(world, name, script)
@@ -129,37 +129,41 @@ class Controller(Client):
             self.world.promises.was_freed(machine, command.request_id, command.attempt)
         return said
 
-    def _allocate(self, request: str, instance: str) -> None:
-        asked = PciRequest(request_id=request, specs=(Spec(vendor_id="8086"),))
+    def next(self) -> Callable[[], None]:
+        """Take the next thing that it asks for."""
+        what, names, instance = self.script.pop(0)
+        requests = [] if names == "*" else [uuid_of(name) for name in names.split("+")]
+        owner = uuid_of(instance)
+        return (lambda: self._place(requests, owner)) if what == "alloc" else lambda: self._take_back(requests, owner)
+
+    def _place(self, requests: list[str], instance: str) -> None:
+        asked = [PciRequest(request_id=request, specs=(Spec(vendor_id="8086"),)) for request in requests]
         for _ in range(_MOST_TRIES):
-            claimed = self._allocations.claim(instance, [asked])
-            if claimed.verdict == Verdict.OK:
-                if self._confirmed(request, instance):
+            answer = self._allocations.claim(instance, asked)
+            if answer.verdict == Verdict.OK:
+                answer = self._confirmed(requests, instance)
+                if answer.verdict == Verdict.OK:
+                    for each in answer.allocations:
+                        machine = self.world.machine_of(each.agent_uuid or "")
+                        self.world.promises.answered(each.request_id, "ok", machine)
                     return
-            elif claimed.verdict not in (Verdict.STALE, Verdict.SILENT):
+            if answer.verdict not in (Verdict.STALE, Verdict.SILENT):
                 break
-        self._say_whether_it_failed(request, claimed)
+        for each in answer.allocations:
+            if each.state == State.FAILED:
+                self.world.promises.answered(each.request_id, "failed")
 
-    def _confirmed(self, request: str, instance: str) -> bool:
+    def _confirmed(self, requests: list[str], instance: str) -> AllocationAnswer:
         for _ in range(_MOST_TRIES):
-            done = self._allocations.confirm(instance, [request])
-            if done.verdict == Verdict.OK:
-                agent_uuid = done.allocations[0].agent_uuid
-                self.world.promises.answered(request, "ok", self.world.machine_of(agent_uuid or ""))
-                return True
-            if done.verdict not in (Verdict.STALE, Verdict.SILENT):
-                self._say_whether_it_failed(request, done)
-                return False
-        return False
+            answer = self._allocations.confirm(instance, requests)
+            if answer.verdict != Verdict.SILENT:
+                break
+        return answer
 
-    def _say_whether_it_failed(self, request: str, answer: AllocationAnswer) -> None:
-        if any(each.state == State.FAILED for each in answer.allocations):
-            self.world.promises.answered(request, "failed")
-
-    def _free(self, request: str, instance: str) -> None:
-        self.world.promises.given_up.add(request)
-        freed = self._allocations.free(instance, request)
-        if freed.verdict == Verdict.OK:
-            self.world.promises.answered(request, "freed")
-        elif freed.verdict == Verdict.SILENT:
-            self.world.promises.answered(request, "owed")
+    def _take_back(self, requests: list[str], instance: str) -> None:
+        self.world.promises.given_up.update(requests or self.world.requests_of(instance))
+        whole: list[str | None] = [None]
+        for request in requests or whole:
+            for each in self._allocations.free(instance, request).allocations:
+                if each.verdict in (Verdict.OK, Verdict.SILENT):
+                    self.world.promises.answered(each.request_id, "freed" if each.verdict == Verdict.OK else "owed")

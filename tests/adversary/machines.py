@@ -12,8 +12,11 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
+from adversary.patches import patched
 from adversary.tasks import Killed
+from pci_agent.agent import identity
 from pci_agent.agent.endpoint import Endpoint
+from pci_agent.agent.identity import Identity
 from pci_agent.agent.identity import Machine as Identified
 from pci_agent.agent.ledger import Clock
 from pci_agent.agent.senses import Senses
@@ -26,6 +29,7 @@ from pci_agent.wire.messages import Token
 from sysfs import FakeSysfs
 
 LIFETIME_S = 90.0
+_keep = identity.keep
 _EVERYTHING = device_spec.parse(['{"address": "*:*:*.*"}'])
 
 T = TypeVar("T")
@@ -127,7 +131,8 @@ class Machine:
 
         def starting() -> None:
             machine = Identified(f"machine {self.name}", None, f"boot {self.boots}")
-            store = self._open.enter_context(_Kept.opened(str(self.state), machine))
+            with patched(identity, keep=self._keep):
+                store = self._open.enter_context(_Kept.opened(str(self.state), machine))
             store.machine = self
             self.agent = Agent(
                 store,
@@ -143,6 +148,10 @@ class Machine:
 
         self.up, self.call = True, None
         self.operate(starting)
+
+    def _keep(self, directory: str, who: Identity) -> None:
+        self.about_to_write()
+        _keep(directory, who)
 
     def crash(self) -> None:
         """End the process at once."""
@@ -163,6 +172,10 @@ class Machine:
         else:
             self.sysfs.add(address, driver=f"igb{self._bound}")
         self.operate(self.agent.look)
+
+    def lapse(self) -> None:
+        """Let the machine's clock go on by itself, as while it sleeps."""
+        self.boottime += LIFETIME_S
 
     def boot(self) -> None:
         """Boot the machine; its agent is down until it is started."""

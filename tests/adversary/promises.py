@@ -9,7 +9,7 @@ tracker come to agree. I8 one request ends on one host. What no rule can mend is
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adversary.machines import LIFETIME_S, Machine
 from pci_agent.model.state import Owner, Status
@@ -33,11 +33,12 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A command that an agent carried out: claim, allocate or free of a request."""
+    """A command that an agent carried out: claim, allocate or free of a request; *at* is by its machine's clock."""
 
     verb: str
     request: str
     attempt: int
+    at: float
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class Promises:
     database_lost: bool = False
     by_tracker: bool = False
     """Whether the tracker keeps which attempt is where, and repeats a free until its row shows that it is done."""
+    killed_in: defaultdict[str, tuple[Asked, ...]] = field(default_factory=lambda: defaultdict(tuple))
+    """What each machine's agent was carrying out when it was killed."""
     machines: dict[str, str] = field(default_factory=dict)
     """The machine of each agent."""
     _made: dict[tuple[str, Token], tuple[str, int]] = field(default_factory=dict)
@@ -94,7 +97,9 @@ class Promises:
     def check(self, machine: Machine, *asked: Asked) -> None:
         """Check a machine's owners after each operation of its agent; *asked* is what it has just carried out."""
         if not machine.up:
+            self.killed_in[machine.name] += asked
             return
+        asked += self.killed_in.pop(machine.name, ())
         if machine.serving:
             self.unsure.discard(machine.name)
         owners: dict[str, Owner] = {}
@@ -114,7 +119,8 @@ class Promises:
             if owner.attempt < hold.attempt and machine.name not in self.unsure:
                 raise Violation(f"I2 {machine.name} {address}: attempt {hold.attempt} of {hold.request} is lost")
             if owner.attempt > hold.attempt:
-                hold.ends = machine.boottime + LIFETIME_S
+                renewed = (each.at for each in asked if (each.verb, each.request) == ("claim", hold.request))
+                hold.ends = min(renewed, default=machine.boottime) + LIFETIME_S
             hold.attempt, hold.allocated = max(hold.attempt, owner.attempt), hold.allocated or owner.allocated
             return
         if machine.name in self.unsure:
@@ -130,20 +136,23 @@ class Promises:
         del self.holds[machine.name, address]
 
     def _given(self, machine: Machine, address: str, owner: Owner, asked: tuple[Asked, ...]) -> None:
-        request, ends = str(owner.request_id), machine.boottime + LIFETIME_S
-        if not any((each.verb, each.request) == ("claim", request) for each in asked):
+        request = str(owner.request_id)
+        ends = [each.at + LIFETIME_S for each in asked if (each.verb, each.request) == ("claim", request)]
+        if not ends:
             if machine.name in self.unsure:
                 return
-            ends = machine.boottime  # taken over, or claimed just before it was killed: nobody was told
+            ends = [machine.boottime]  # taken over: nobody was told how long it lasts
         elif owner.attempt <= self.freed.get((machine.name, request), 0) and not self.database_lost:
             raise Violation(f"I6 a late claim of attempt {owner.attempt} of {request} was executed after its free")
-        self.holds[machine.name, address] = Hold(request, owner.attempt, owner.allocated, ends)
+        self.holds[machine.name, address] = Hold(request, owner.attempt, owner.allocated, min(ends))
 
     def booted(self, machine: Machine) -> None:
         """Claims begin their lifetime anew in a new boot."""
         for (name, _), hold in self.holds.items():
             if name == machine.name:
                 hold.ends = machine.boottime + LIFETIME_S
+        asked = self.killed_in.pop(machine.name, ())
+        self.killed_in[machine.name] = tuple(replace(each, at=machine.boottime) for each in asked)
 
     # Answers
 

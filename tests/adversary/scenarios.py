@@ -1,7 +1,7 @@
 """Who takes part in a run, what they want, and how often each kind of trouble may happen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 PLAIN = ("0000:04:00.0", "0000:04:01.0")
 
@@ -94,7 +94,7 @@ def _commands(machines: Mapping[str, str], **trouble: int) -> Scenario:
 
 
 COMMANDS: Mapping[str, Scenario] = {
-    "commands": _commands(ONE, crash=1, boot=1, rotate=1, repeat=8, die=1),
+    "commands": _commands(ONE, crash=1, boot=1, rotate=1, repeat=8, die=1, lapse=2),
     "commands-late": _commands(ONE, repeat=12, drop=1, die=0, look=0, plug=0, **{"give-up": 8}),
     "commands-of-two": _commands(TWO, crash=2, boot=1, rotate=2),
     "commands-restore": _commands(TWO, crash=1, copy=2, restore=2, lose=1, reinstall=1),
@@ -114,12 +114,20 @@ def _allocations(machines: Mapping[str, str], **trouble: int) -> Scenario:
     )
 
 
-ALLOCATIONS: Mapping[str, Scenario] = {
-    "core": _allocations(TWO, crash=2, rotate=1, boot=1),
+ALLOCATIONS: dict[str, Scenario] = {
+    "core": _allocations(TWO, crash=2, rotate=1, boot=1, lapse=1),
     "elsewhere": _allocations(TWO, drop=4, die=0, look=0, plug=0, **{"give-up": 10}),
     "restored": _allocations(TWO, crash=1, copy=2, restore=2, lose=1, reinstall=1),
     "databases": _allocations(TWO, crash=1, **{"db-loss": 1, "db-copy": 1, "db-restore": 1}),
     "names": _allocations(THREE, rename=2, clone=1, crash=1, tick=10),
 }
+
+ALLOCATIONS["instances"] = replace(
+    _allocations(TWO, crash=1, rotate=1, **{"give-up": 8}),
+    scripts={
+        "P1": (("alloc", "r1+r2", "i1"), ("free", "*", "i1"), ("alloc", "r4+r5", "i2")),
+        "P2": (("alloc", "r1", "i1"), ("alloc", "r3", "i3"), ("alloc", "r5", "i2"), ("free", "*", "i3")),
+    },
+)
 
 SCENARIOS: dict[str, Scenario] = {**REPORTS, **COMMANDS, **ALLOCATIONS}

@@ -18,7 +18,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from adversary.centre import MEMORY, centre
-from adversary.clients import Client, Controller
+from adversary.clients import Client, Controller, uuid_of
 from adversary.machines import Machine
 from adversary.promises import Asked, Promises, Violation
 from adversary.scenarios import Scenario
@@ -154,7 +154,7 @@ class World:
                     yield ("tell", name)
                 if machine.call is not None and self._has("time-out"):
                     yield ("time-out", name)
-                yield from ((kind, name) for kind in ("look", "crash", "boot", "rotate") if self._has(kind))
+                yield from ((kind, name) for kind in ("look", "crash", "boot", "rotate", "lapse") if self._has(kind))
                 if self._has("plug"):
                     yield from (("plug", name, number) for number in range(len(self.scenario.addresses)))
                 if self._has("die") and machine.kill_before is None:
@@ -270,8 +270,9 @@ class World:
                 self._resume(task, message.body)
 
     def _command(self, message: Message, machine: Machine) -> None:
+        at = machine.boottime
         answer = machine.operate(lambda: getattr(machine.endpoint, message.verb)(None, message.body))
-        self.promises.check(machine, *_asked(message))
+        self.promises.check(machine, *_asked(message, at))
         if answer is not None:
             self._send(Message("reply", machine.name, message.sender, message.verb, answer, message.call))
 
@@ -327,6 +328,9 @@ class World:
         machine = self.machines[name]
         machine.boot()
         self.promises.booted(machine)
+
+    def _lapse(self, name: str) -> None:
+        self.machines[name].lapse()
 
     def _die(self, name: str, before: int) -> None:
         self.machines[name].kill_before = before
@@ -444,6 +448,16 @@ class World:
         answer: str | None = pause(self.calls)
         return answer
 
+    def requests_of(self, instance: str) -> set[str]:
+        """Name all that any client asks for in the name of an instance."""
+        return {
+            uuid_of(name)
+            for script in self.scenario.scripts.values()
+            for what, names, owner in script
+            if what == "alloc" and uuid_of(owner) == instance
+            for name in names.split("+")
+        }
+
     def machine_of(self, agent_uuid: str) -> str:
         """Name the machine that an agent runs on."""
         return self.promises.machines[agent_uuid]
@@ -543,9 +557,9 @@ class World:
             raise Violation(f"I3 the rows of {machine.name}'s devices differ from the agent's")
 
 
-def _asked(message: Message) -> tuple[Asked, ...]:
+def _asked(message: Message, at: float) -> tuple[Asked, ...]:
     if message.verb == "claim":
         claim = unpack(ClaimCommand, message.body)
-        return tuple(Asked("claim", each.request_id, each.attempt) for each in claim.requests)
+        return tuple(Asked("claim", each.request_id, each.attempt, at) for each in claim.requests)
     named = unpack(AttemptCommand, message.body)
-    return (Asked(message.verb, named.request_id, named.attempt),)
+    return (Asked(message.verb, named.request_id, named.attempt, at),)
