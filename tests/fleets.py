@@ -47,7 +47,7 @@ class Fleet:
         """Whoever gives commands to the agent of a host that has reported."""
         shown = get(self.client, f"/v3/os-hypervisors/{host}")["hypervisor"]
         with bus(self.broker.url) as opened:
-            yield Caller(rpc.AgentClient(opened, timeout_s=30), host, shown["agent_uuid"])
+            yield Caller(rpc.AgentClient(opened, timeout_s=60), host, shown["agent_uuid"])
 
     def wait_until(self, host: str, condition: Callable[[dict[str, dict[str, Any]]], bool], what: str) -> float:
         """Wait until REST shows it, and give the seconds that this took."""
