@@ -9,7 +9,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _PAGE = 4096
 _MOST_SHOWN = 60
@@ -19,10 +19,11 @@ class Unreadable(Exception):
     """Something can't be told; the text is the cause."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """
     A directory, to read its files and links. What isn't there is None, any other trouble is Unreadable.
+
+    A named tuple, for one is made of every function at every scan.
 
     Attributes:
         way: the path to it, which ends in a slash
@@ -101,7 +102,7 @@ def links(path: str) -> Iterator[tuple[str, str]]:
 
 def last(place: str) -> str:
     """Give the last name of a path."""
-    return place.rstrip("/").rpartition("/")[2]
+    return place.rpartition("/")[2] or place.rstrip("/").rpartition("/")[2]
 
 
 def word(content: bytes) -> str:

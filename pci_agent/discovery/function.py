@@ -4,6 +4,7 @@ Reads one PCI function of sysfs: the texts that meaning.py understands.
 * ``modalias`` has ids and class at once; the single files are read only where there is none (some captures).
 * What can't change while a function stands is asked once: ids and class, its revision, whether it has SR-IOV, whose VF
   it is. Its IOMMU group is another one only with another driver (vfio without an IOMMU).
+* The MAC of a VF's netdev isn't asked: it is made up, or whoever gave the VF away has set it.
 * What all VFs of a PF share is asked of the PF, or of one of them. The kernel itself reads ids and class of the first
   alone (linux/drivers/pci/iov.c, pci_read_vf_config_common).
 * Never ``config``: reading it wakes a sleeping device. Neither ``uevent`` nor ``sriov_numvfs``: they wait for the
@@ -100,7 +101,7 @@ class Function(NamedTuple):
             ids=self._ids(place, member) if stood is None else stood.ids,
             driver=driver,
             iommu_group=self._group(place) if stood is None or stood.driver != driver else stood.iommu_group,
-            netdevs=tuple([(netdev, self._mac(place, netdev)) for netdev in self.netdevs]),
+            netdevs=tuple([(netdev, self._mac(place, netdev) if member is None else None) for netdev in self.netdevs]),
             vdpa=self.vdpa,
             vf_index=None if member is None else member.vf_index,
             common=self._alone(place, stands) if member is None else member.family.common(self, place),

@@ -28,7 +28,7 @@ class Netdev:
 
     Attributes:
         name: its name now, as ``ip link`` shows it: net/<name>
-        mac_address: its MAC now: net/<name>/address; None where there is none to read
+        mac_address: its MAC now: net/<name>/address; None where there is none, and of a VF's, which is made up
     """
 
     name: str
