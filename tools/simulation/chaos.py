@@ -18,7 +18,7 @@ from random import Random
 from services import RabbitMQ
 from simulation.agents import LIFETIME_S, Settings
 from simulation.agreement import differences, tokens_differ
-from simulation.instances import Caller, Direct
+from simulation.instances import Caller, Direct, Through
 from simulation.judging import Seen, failures, lines
 from simulation.load import Told
 from simulation.machines import Generated
@@ -64,7 +64,8 @@ def _endured(world: World, machines: Sequence[Generated], steps: Sequence[Step],
     for number in range(_CALLERS):
         chance = Random(f"{seed} caller {number}")
         direct = Direct(world.transport, world.store, world.scheduler, seen.journal, chance)
-        seen.callers.append(Caller(direct, chance, seen.stop))
+        ways = Through(world.transport, seen.journal) if number % 2 else direct
+        seen.callers.append(Caller(ways, chance, seen.stop))
     with (
         _threads("watch", [seen.watch.run], watching.set),
         _threads("caller", [each.run for each in seen.callers], seen.stop.set),
@@ -142,6 +143,7 @@ def _quiet(world: World) -> float:
         return all(state["agreed"] for state in states.values()) and not tokens_differ(world.store, states)
 
     took = until(agreed, "agents and trackers to agree once nothing fails any more", _QUIET_WITHIN_S, 0.5)
+    took += until(lambda: not world.owed(), "all frees that trackers owe to be done", _QUIET_WITHIN_S, 0.5)
     # Claims that nobody wants any more end by themselves, each with a report.
     return took + until(
         lambda: not differences(world.store, world.states()), "the rows to be every agent's state", 2 * LIFETIME_S, 0.5

@@ -1,8 +1,9 @@
 """
 Instances that come, claim devices, have them allocated, and go again: all the time, whatever is broken meanwhile.
 
-A request stays on the host that it was planned for. A command that wasn't answered is sent again, until it is
-answered or patience ends; then its request is freed, and what is left of it ends by itself.
+Some ask trackers, as controllers do; some ask agents themselves, each on the host that its request was planned for.
+What nobody knows is asked again, until it is answered or patience ends; then the request is freed, and what is left of
+it ends by itself.
 """
 
 import threading
@@ -10,15 +11,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 from uuid import UUID
 
-from pci_agent.errors import AgentSilent, MessageRefused
+from pci_agent.errors import AgentSilent, MessageRefused, TrackerSilent
 from pci_agent.model.device import DevType
 from pci_agent.model.request import PciRequest, Spec
 from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
-from pci_agent.wire.commands import AttemptCommand, ClaimCommand, CommandAnswer, RequestRecord, SpecRecord
+from pci_agent.wire.commands import (
+    AskedRecord,
+    AttemptCommand,
+    ClaimCommand,
+    CommandAnswer,
+    RequestRecord,
+    SpecRecord,
+)
+from pci_agent.wire.control import AllocationAnswer, ClaimQuestion, ConfirmQuestion, FreeQuestion
 from pci_agent.wire.messages import Model
 from simulation.agents import LIFETIME_S
 from simulation.journal import Entry, Journal
@@ -32,17 +42,20 @@ _ABANDONED = 0.2
 _ENDS = 0.4
 _NEXT_ATTEMPT = 0.5
 _SHOWN_AT_ONCE = 0.5
+_AGENT_TIMEOUT_S = 4
+_TRACKER_TIMEOUT_S = 15
+_PROJECT = "fleet"
 
 
 @dataclass(slots=True)
 class Life:
-    """One request of an instance, and how far it came."""
+    """One request of an instance, and how far it came; *host* is empty until one is known."""
 
     request: str
     instance: str
-    host: str
     of_pf: bool
     count: int
+    host: str = ""
     attempt: int = 1
 
     @property
@@ -53,29 +66,78 @@ class Life:
         return SpecRecord(product_id=VF_PRODUCT)
 
 
-class Direct:
+@dataclass(frozen=True, slots=True)
+class Said:
     """
-    Asks agents over the bus, after a look at the tracker's rows.
+    An answer.
 
-    What asks through the tracker's allocations instead takes its place with the same four methods.
+    Attributes:
+        verdict: None where none came
+        devices: of ok: what the request holds
+        again: whether it isn't known what became of the question, so that it is to be asked again
     """
+
+    verdict: str | None = None
+    devices: tuple[str, ...] = ()
+    again: bool = True
+
+
+class Ways(Protocol):
+    """How devices are asked for."""
+
+    def place(self, life: Life) -> bool:
+        """Find out where to ask; False where there is no such place now."""
+
+    def claim(self, life: Life) -> Said:
+        """Claim."""
+
+    def allocate(self, life: Life) -> Said:
+        """Allocate."""
+
+    def free(self, life: Life) -> Said:
+        """Free."""
+
+
+def _written(journal: Journal, life: Life, verb: str, ask: Callable[[], Said]) -> Said:
+    """Ask, and write down what was asked and answered."""
+    sent = time.monotonic()
+    said = ask()
+    journal.write(
+        Entry(
+            host=life.host,
+            request=life.request,
+            verb=verb,
+            attempt=life.attempt,
+            sent_s=sent,
+            over_s=time.monotonic(),
+            verdict=said.verdict,
+            devices=said.devices,
+        )
+    )
+    return said
+
+
+class Direct:
+    """Asks agents over the bus, after a look at the tracker's rows."""
 
     def __init__(self, transport: object, store: Store, scheduler: Scheduler, journal: Journal, chance: Random) -> None:
-        self._client = rpc.AgentClient(transport, timeout_s=4)
+        self._client = rpc.AgentClient(transport, timeout_s=_AGENT_TIMEOUT_S)
         self._store = store
         self._scheduler = scheduler
         self._journal = journal
         self._chance = chance
 
-    def host_for(self, spec: SpecRecord, count: int) -> str | None:
-        """Choose a host that is up and has enough; None where there is none."""
+    def place(self, life: Life) -> bool:
+        """Choose a host that is up and has enough."""
+        spec = life.spec
         dev_type = None if spec.dev_type is None else DevType(spec.dev_type)
         wanted = Spec(vendor_id=spec.vendor_id, product_id=spec.product_id, dev_type=dev_type)
-        found = self._scheduler.candidates([PciRequest(request_id="", count=count, specs=(wanted,))]).hosts
-        return self._chance.choice(found).hypervisor_hostname if found else None
+        found = self._scheduler.candidates([PciRequest(request_id="", count=life.count, specs=(wanted,))]).hosts
+        life.host = self._chance.choice(found).hypervisor_hostname if found else ""
+        return bool(found)
 
-    def claim(self, life: Life) -> CommandAnswer | None:
-        """Claim; None where no answer came."""
+    def claim(self, life: Life) -> Said:
+        """Claim on its host."""
         wanted = RequestRecord(request_id=life.request, attempt=life.attempt, count=life.count, specs=(life.spec,))
 
         def command(agent_uuid: str, session: str) -> Model:
@@ -83,52 +145,85 @@ class Direct:
                 agent_uuid=agent_uuid,
                 session=session,
                 instance_uuid=life.instance,
-                project_id="fleet",
+                project_id=_PROJECT,
                 requests=(wanted,),
                 lifetime_s=LIFETIME_S,
             )
 
-        return self._call(life, "claim", command)
+        return _written(self._journal, life, "claim", lambda: self._call(life, "claim", command))
 
-    def allocate(self, life: Life) -> CommandAnswer | None:
-        """Allocate; None where no answer came."""
-        return self._call(life, "allocate", lambda uuid, _: self._attempt(life, uuid))
+    def allocate(self, life: Life) -> Said:
+        """Allocate on its host."""
+        return self._attempt(life, "allocate")
 
-    def free(self, life: Life) -> CommandAnswer | None:
-        """Free; None where no answer came."""
-        return self._call(life, "free", lambda uuid, _: self._attempt(life, uuid))
+    def free(self, life: Life) -> Said:
+        """Free on its host."""
+        return self._attempt(life, "free")
 
-    def _attempt(self, life: Life, agent_uuid: str) -> AttemptCommand:
-        return AttemptCommand(agent_uuid=agent_uuid, request_id=life.request, attempt=life.attempt)
+    def _attempt(self, life: Life, verb: str) -> Said:
+        def command(agent_uuid: str, _session: str) -> Model:
+            return AttemptCommand(agent_uuid=agent_uuid, request_id=life.request, attempt=life.attempt)
 
-    def _call(self, life: Life, verb: str, command: Callable[[str, str], Model]) -> CommandAnswer | None:
+        return _written(self._journal, life, verb, lambda: self._call(life, verb, command))
+
+    def _call(self, life: Life, verb: str, command: Callable[[str, str], Model]) -> Said:
         rows = self._store.hypervisors(life.host)
         if not rows:
-            return None
-        sent, answer = time.monotonic(), None
+            return Said()
         try:
             asked = command(rows[0]["agent_uuid"], rows[0]["session"])
             answer = self._client.call(life.host, verb, asked, CommandAnswer)
         except (AgentSilent, MessageRefused):
-            pass
-        self._write(life, verb, sent, answer)
-        if answer is not None and answer.report is not None and self._chance.random() < _SHOWN_AT_ONCE:
+            return Said()
+        if answer.report is not None and self._chance.random() < _SHOWN_AT_ONCE:
             self._store.accept(answer.report)  # as a tracker does that was asked for this
-        return answer
+        devices = tuple(sorted(answer.devices.get(life.request, ())))
+        return Said(answer.verdict, devices, again=answer.verdict == "stranger")
 
-    def _write(self, life: Life, verb: str, sent: float, answer: CommandAnswer | None) -> None:
-        self._journal.write(
-            Entry(
-                host=life.host,
-                request=life.request,
-                verb=verb,
-                attempt=life.attempt,
-                sent_s=sent,
-                over_s=time.monotonic(),
-                verdict=None if answer is None else answer.verdict,
-                devices=() if answer is None else tuple(sorted(answer.devices.get(life.request, ()))),
-            )
+
+class Through:
+    """Asks trackers, whichever is free, as a controller does; they choose the host."""
+
+    def __init__(self, transport: object, journal: Journal) -> None:
+        self._client = rpc.ControlClient(transport, timeout_s=_TRACKER_TIMEOUT_S)
+        self._journal = journal
+
+    def place(self, life: Life) -> bool:
+        """Leave the host to the trackers."""
+        return not life.host
+
+    def claim(self, life: Life) -> Said:
+        """Claim wherever there is something."""
+        wanted = AskedRecord(request_id=life.request, count=life.count, specs=(life.spec,))
+        question = ClaimQuestion(
+            instance_uuid=life.instance, requests=(wanted,), project_id=_PROJECT, lifetime_s=LIFETIME_S
         )
+        return self._asked(life, "claim", lambda: self._client.claim(question))
+
+    def allocate(self, life: Life) -> Said:
+        """Confirm what was claimed."""
+        question = ConfirmQuestion(instance_uuid=life.instance, request_ids=(life.request,))
+        return self._asked(life, "allocate", lambda: self._client.confirm(question))
+
+    def free(self, life: Life) -> Said:
+        """Free it wherever it is."""
+        question = FreeQuestion(instance_uuid=life.instance, request_id=life.request)
+        return self._asked(life, "free", lambda: self._client.free(question))
+
+    def _asked(self, life: Life, verb: str, ask: Callable[[], AllocationAnswer]) -> Said:
+        def asking() -> Said:
+            try:
+                answer = ask()
+            except (TrackerSilent, MessageRefused):
+                return Said()
+            again = answer.verdict in ("silent", "stale")
+            if answer.verdict != "ok" or not answer.allocations or verb == "free":
+                return Said(answer.verdict, again=again)
+            (allocation,) = answer.allocations
+            life.host = allocation.hypervisor_hostname or ""
+            return Said(answer.verdict, tuple(sorted(device.uuid for device in allocation.devices)), again=False)
+
+        return _written(self._journal, life, verb, asking)
 
 
 @dataclass
@@ -140,7 +235,7 @@ class Caller:
         trouble: how it died; None while it lives, or where it ended well
     """
 
-    ask: Direct
+    ask: Ways
     chance: Random
     stop: threading.Event
     lives: list[Life] = field(default_factory=list)
@@ -159,12 +254,8 @@ class Caller:
 
     def _begin(self) -> None:
         of_pf = self.chance.random() < _PFS
-        life = Life(self._uuid(), self._uuid(), "", of_pf, 1 if of_pf else self.chance.randint(1, 3))
-        host = self.ask.host_for(life.spec, life.count)
-        if host is None:
-            return
-        life.host = host
-        if not self._claimed(life):
+        life = Life(self._uuid(), self._uuid(), of_pf, 1 if of_pf else self.chance.randint(1, 3))
+        if not self.ask.place(life) or not self._claimed(life):
             return
         if self.chance.random() < _ABANDONED:
             return  # it ends by itself
@@ -173,11 +264,9 @@ class Caller:
 
     def _claimed(self, life: Life) -> bool:
         for _ in range(_TRIES):
-            answer = self.ask.claim(life)
-            if answer is not None and answer.verdict == "ok":
-                return True
-            if answer is not None and answer.verdict != "stranger":
-                return False
+            said = self.ask.claim(life)
+            if not said.again:
+                return said.verdict == "ok"
             life.attempt += self.chance.random() < _NEXT_ATTEMPT
             self._pause()
         self._free(life)
@@ -185,17 +274,16 @@ class Caller:
 
     def _allocated(self, life: Life) -> bool:
         for _ in range(_TRIES):
-            answer = self.ask.allocate(life)
-            if answer is not None and answer.verdict != "stranger":
-                return answer.verdict == "ok"
+            said = self.ask.allocate(life)
+            if not said.again:
+                return said.verdict == "ok"
             self._pause()
         self._free(life)
         return False
 
     def _free(self, life: Life) -> None:
         for _ in range(_TRIES_TO_FREE):
-            answer = self.ask.free(life)
-            if answer is not None and answer.verdict != "stranger":
+            if not self.ask.free(life).again:
                 return
             self._pause()
 

@@ -144,6 +144,10 @@ def _not_lasting(request: str, life: Sequence[Entry], owned: Owned) -> Iterator[
         kept = there.get(allocated.host)
         if kept is None or not kept["allocated"] or tuple(sorted(kept["devices"])) != allocated.devices:
             yield f"{allocated.host}: {request} was answered that {allocated.devices} are its own; it has {kept}"
+    if not any(each.verb == "allocate" for each in life):
+        for host, kept in there.items():
+            if kept["allocated"]:
+                yield f"{host}: {request} is allocated, and nobody has asked for that: {kept}"
     if any(each.verdict == "ok" for each in frees) and there:
         yield f"{request}: was answered that it is freed, and has {there}"
 

@@ -95,8 +95,9 @@ def _silent_agents(world: World, states: Mapping[str, Mapping[str, Any]]) -> Ite
         except (AgentSilent, MessageRefused) as error:
             yield f"the agent answers no more on the bus: {error}"
         else:
-            if told.token.model_dump() != state["token"]:
-                yield f"{host}: answers on the bus with {told.token}, it has {state['token']}"
+            token = state["token"]  # a claim may have ended since
+            if told.token.session != token["session"] or told.token.generation < token["generation"]:
+                yield f"{host}: answers on the bus with {told.token}, it has {token}"
 
 
 def _relatives(store: Store) -> dict[str, list[str]]:

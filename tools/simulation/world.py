@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
+from sqlalchemy import Engine, func, select
 
 from pci_agent.tracker import database
 from pci_agent.tracker.endpoint import Endpoint
 from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.store import Store
+from pci_agent.tracker.tables import pending_frees
 from pci_agent.wire import rpc
 from pci_agent.wire.messages import Answer, Heartbeat, Verdict, pack, unpack
 from services import PostgreSQL, RabbitMQ
@@ -100,6 +102,7 @@ class World:
         self.plan = plan
         self.broker: RabbitMQ | None = None
         self.transport: Any = None
+        self.engine: Engine
         self.store: Store
         self.scheduler: Scheduler
         self.url = _FAKE
@@ -129,6 +132,11 @@ class World:
         return counts
 
     # Trackers
+
+    def owed(self) -> int:
+        """Tell how many frees trackers still owe to agents."""
+        with self.engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(pending_frees)).scalar_one())
 
     def start_tracker(self, name: str) -> None:
         """Start pci-tracker under that name."""
@@ -202,6 +210,7 @@ def _serve_database(world: World, stack: ExitStack) -> None:
     engine = database.connect(world.database_url)
     stack.callback(engine.dispose)
     database.upgrade(engine)
+    world.engine = engine
     world.store = Store(engine, host_down_s=HOST_DOWN_S)
     world.scheduler = Scheduler(engine, host_down_s=HOST_DOWN_S)
 
@@ -229,7 +238,8 @@ def _serve_trackers(world: World, stack: ExitStack) -> None:
         name = f"tracker-{number}"
         (world.folder / f"{name}.conf").write_text(
             f"[DEFAULT]\nhost = {name}\ntransport_url = {world.url}\n"
-            f"[database]\nconnection = {world.database_url}\n[tracker]\nhost_down_s = {HOST_DOWN_S}\n"
+            f"[database]\nconnection = {world.database_url}\n"
+            f"[tracker]\nhost_down_s = {HOST_DOWN_S}\nrpc_timeout_s = 4\nsettle_interval_s = 1\n"
         )
         world.trackers[name] = Child(name, world.folder / f"{name}.log")
         stack.callback(world.trackers[name].end)

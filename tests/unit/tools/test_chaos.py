@@ -84,6 +84,10 @@ def test_an_answered_free_that_is_undone_is_found() -> None:
     assert "r1: was answered that it is freed, and has" in told
 
 
+def test_an_allocation_that_nobody_asked_for_is_found() -> None:
+    assert "r1 is allocated, and nobody has asked for that" in found(CLAIM, owned=KEPT)[0]
+
+
 def test_an_answered_claim_that_is_gone_before_its_time_is_found() -> None:
     gone = replace(ALLOCATE, verdict="gone", devices=())
     assert "the claim of r1 was answered, and gone before its time was over" in found(CLAIM, gone)[0]
