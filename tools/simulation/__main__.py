@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -36,9 +37,9 @@ def main() -> int:
     except (Silent, AssertionError, PciAgentError) as error:
         told = Told((), (str(error),))
     except KeyboardInterrupt:
-        print("interrupted; all that was started has ended", file=sys.stderr)
+        print("interrupted; all that was started has ended", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        return _INTERRUPTED
+        os._exit(_INTERRUPTED)  # lest a thread that still asks something makes the folder anew
     print(*told.lines, sep="\n")
     for failure in told.failures:
         print(f"not as it should be: {failure}", file=sys.stderr)

@@ -30,6 +30,7 @@ from simulation.world import Plan, World, running, until
 _CALLERS = 8
 _QUIET_WITHIN_S = 120
 _PATIENCE_S = 120
+_HASTE_S = 2
 _TROUBLE = Trouble(lost=0.02, answer_lost=0.03, delayed=0.1, repeated=0.1)
 
 Wanted = queue.SimpleQueue[bool | None]
@@ -79,15 +80,19 @@ def _endured(world: World, machines: Sequence[Generated], steps: Sequence[Step],
 
 @contextmanager
 def _threads(name: str, targets: Sequence[Callable[[], None]], stop: Callable[[], None]) -> Iterator[None]:
+    """Run these meanwhile. In the end each may finish what it has begun, unless something has failed."""
     threads = [threading.Thread(target=each, name=name, daemon=True) for each in targets]
     for thread in threads:
         thread.start()
+    patience_s = _HASTE_S
     try:
         yield
+        patience_s = _PATIENCE_S
     finally:
         stop()
+        until_s = time.monotonic() + patience_s
         for thread in threads:
-            thread.join(_PATIENCE_S)
+            thread.join(max(0.0, until_s - time.monotonic()))
 
 
 @contextmanager
@@ -105,8 +110,13 @@ def _broker(broker: RabbitMQ | None, troubles: list[str]) -> Iterator[Wanted]:
         except Exception as error:  # noqa: BLE001 - told at the end
             troubles.append(f"the broker: {type(error).__name__}: {error}")
 
-    with _threads("broker", [serve], lambda: wanted.put(None)):
+    thread = threading.Thread(target=serve, name="broker", daemon=True)
+    thread.start()
+    try:
         yield wanted
+    finally:  # a broker that is being started is waited for, lest nobody stops it
+        wanted.put(None)
+        thread.join(_PATIENCE_S)
 
 
 def _follow(steps: Sequence[Step], world: World, machines: Sequence[Generated], wanted: Wanted) -> None:

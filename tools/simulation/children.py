@@ -52,10 +52,14 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """Start it, in a session of its own so that Ctrl-C is ours to heed."""
+        """
+        Start it, in a session of its own so that Ctrl-C is ours to heed.
+
+        It is killed where the thread that starts it ends, so that not even ``kill -9`` of ours leaves it behind.
+        """
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                ["setpriv", "--pdeathsig", "KILL", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -9,6 +9,6 @@ from simulation.world import Plan
 
 def test_no_answer_is_broken_whatever_fails(tmp_path: Path) -> None:
     plan = Plan(agents=12, a_process=4, trackers=2)
-    told = chaos(tmp_path, plan, generated(tmp_path, 6, 32), seconds=45, seed=20261120)
+    told = chaos(tmp_path, plan, generated(tmp_path, 6, 32), seconds=40, seed=20261120)
     assert told.failures == (), "\n".join((*told.lines, f"logs and journal are in {tmp_path}"))
     assert "the broker stopped 1 times" in told.lines[0]
