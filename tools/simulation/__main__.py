@@ -22,6 +22,7 @@ from simulation.world import Plan, World, running
 
 _INTERRUPTED = 130
 _MOST_AGENTS = 2000
+_MOST_SWEEPS = 5
 
 
 def main() -> int:
@@ -38,8 +39,9 @@ def main() -> int:
         told = Told((), (str(error),))
     except KeyboardInterrupt:
         print("interrupted; all that was started has ended", file=sys.stderr, flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(_INTERRUPTED)  # lest a thread that still asks something makes the folder anew
+        for _ in range(_MOST_SWEEPS):  # a thread that still asks something may put a file back
+            shutil.rmtree(folder, ignore_errors=True)
+        os._exit(_INTERRUPTED)
     print(*told.lines, sep="\n")
     for failure in told.failures:
         print(f"not as it should be: {failure}", file=sys.stderr)
