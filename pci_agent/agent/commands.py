@@ -67,7 +67,8 @@ class Commands:
                 return outcome
             if obstacle is not None:
                 return Outcome(Verdict.UNAVAILABLE, reason=obstacle)
-            if self._agent.check([self._ledger.tracked[item.identity] for item in fresh]) is None:
+            given = [self._ledger.tracked[item.identity] for item in fresh]
+            if self._agent.check(given, asked.instance_uuid) is None:
                 return outcome
         return (
             outcome

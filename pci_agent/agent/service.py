@@ -24,8 +24,8 @@ from pci_agent.model.claims import expired, next_expiry
 from pci_agent.model.inventory import Change, TrackedDevice, apply, offered, reconcile, untold
 from pci_agent.model.names import Remembered, names_of, remember
 from pci_agent.model.reality import Habits, absences, compare, voided
-from pci_agent.model.relatives import Hold
-from pci_agent.model.standing import HostState, is_over, lifted
+from pci_agent.model.relatives import Held, Hold, holds
+from pci_agent.model.standing import HostState, is_over, lifted, own_obstacle
 from pci_agent.model.state import Status
 from pci_agent.model.whitelist import Names, Whitelist
 from pci_agent.wire.messages import AgentStatus, Answer, DeviceRecord, Heartbeat, ProblemRecord, Report
@@ -286,9 +286,10 @@ class Agent:
             self._status = self._status.model_copy(update={**news, "counter": self._status.counter + 1})
             self._changed()
 
-    def check(self, given: Sequence[TrackedDevice]) -> str | None:
+    def check(self, given: Sequence[TrackedDevice], guest: str) -> str | None:
         """
-        Read once more what a claim is about to give: presence, driver and use, and who has it by libvirt.
+        Read once more what a claim is about to give to a guest: presence, driver and use, and who has it or a
+        relative of it by libvirt.
 
         Returns:
             Why one of them can't be given after all; None where all are as they were.
@@ -299,9 +300,11 @@ class Agent:
         if seen is not None and self._senses.glance([item.device for item in given], seen):
             return None
         self.look()
+        held = Held(holds(self.ledger.tracked.values(), self.ledger.state.elsewhere))
         for item in given:
             now = self.ledger.tracked[item.identity]
-            if now.device != item.device or not now.offered or now.owner is not None or now.host_use:
+            obstacle = own_obstacle(now) or held.obstacle(now.device, guest=guest)
+            if now.device != item.device or obstacle is not None:
                 return f"{item.device.address} has changed just now"
         return None
 

@@ -44,8 +44,10 @@ class Called:
             self.tracker.accept(answer.report)
         return answer
 
-    def claim(self, attempt: int = 1, count: int = 1, instance: str = INSTANCE) -> CommandAnswer:
-        specs = (SpecRecord(product_id="1520"),)
+    def claim(
+        self, attempt: int = 1, count: int = 1, instance: str = INSTANCE, spec: SpecRecord | None = None
+    ) -> CommandAnswer:
+        specs = (spec or SpecRecord(product_id="1520"),)
         wanted = RequestRecord(request_id=REQUEST, attempt=attempt, count=count, specs=specs)
         ledger = self.host.agent.ledger
         return self.call(
@@ -228,6 +230,18 @@ def test_what_its_own_instance_claimed_becomes_allocated_by_the_domains_start(ca
     called.host.agent.look()
     called.host.report(called.tracker)
     assert called.rows()[VF0] == ("available", None)
+
+
+@pytest.mark.parametrize(
+    ("taken", "spec"),
+    [(VF0, SpecRecord(dev_type="type-PF")), (PF, SpecRecord(product_id="1520"))],
+)
+def test_a_claim_never_gets_a_relative_of_what_a_domain_has_just_taken(
+    called: Called, taken: str, spec: SpecRecord
+) -> None:
+    called.host.reading = running(str(uuid4()), taken)  # said, and not looked at yet
+    answer = called.claim(spec=spec)
+    assert (answer.verdict, answer.devices) == ("no_fit", {})
 
 
 def test_a_claim_that_another_domain_took_is_void(called: Called) -> None:

@@ -26,7 +26,7 @@ from services import wait_for
 HOST = "running"
 PFS = "0000:21:00.0", "0000:41:00.0"
 VFS = [f"0000:{bus}:10.{function}" for bus in (21, 41) for function in (0, 2, 4, 6)]
-A_VF = SpecRecord(product_id="10ca")
+A_VF, A_PF = SpecRecord(product_id="10ca"), SpecRecord(product_id="10c9", dev_type="type-PF")
 GONE = "retiring: it is gone from the host"
 SLOW_TIMER_S, SOON_S = 600, 20
 CLIENTS, LONGEST_HOLD_S, WATCHED = 3, 4.0, 3
@@ -276,11 +276,13 @@ def test_vfs_that_cannot_be_switched_off_while_a_guest_has_one_hold_nobody_up(
     fleet.wait_until(HOST, lambda seen: {*VFS} <= {*seen}, "the VFs again")
 
 
-def test_a_claim_begun_after_virsh_start_never_gets_that_vf(lab: Lab, fleet: Fleet, caller: Caller) -> None:
+def test_a_claim_begun_after_virsh_start_never_gets_that_vf_nor_its_pf(lab: Lab, fleet: Fleet, caller: Caller) -> None:
     for number in range(10 if shares.run.long else 3):
         vf = VFS[number % 4]
         uuid, request, instance = define(lab, "byhand", vf), str(uuid4()), str(uuid4())
         lab.run("virsh start --paused byhand")
+        both_pfs = caller.claim(str(uuid4()), instance, A_PF, count=len(PFS))
+        assert both_pfs.verdict == "no_fit", both_pfs.reason
         all_the_others = caller.claim(request, instance, A_VF, count=len(VFS) - 1)
         assert all_the_others.verdict == "ok", all_the_others.reason
         devices = {device.uuid: device.address for device in caller.listing().devices}
