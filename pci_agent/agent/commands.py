@@ -43,6 +43,8 @@ class Commands:
 
     def claim(self, agent_uuid: str, session: str, asked: Claim) -> Done:
         """Claim devices for all requests of an instance, or none."""
+        if self._knows(agent_uuid):
+            self._agent.refresh()
         with self._ledger.lock:
             if not self._knows(agent_uuid) or session != self._ledger.token.session:
                 return self._stranger()

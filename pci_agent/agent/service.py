@@ -195,7 +195,7 @@ class Agent:
         """Let libvirt's word go before belief; where it is silent nothing changes."""
         if reading is None:
             return dict(items)
-        changed = compare(items.values(), domains_of(reading), self.habits, self._leaked())
+        changed = compare(items.values(), domains_of(reading), self.habits, self._memory.leaked)
         after = {item.uuid: item for item in [*items.values(), *changed]}
         for request_id in voided(items.values(), after):
             LOG.warning(
@@ -218,7 +218,7 @@ class Agent:
 
     def _count_absences(self, seen: Seen) -> bool:
         """Keep since when instances have no domain; what became leaked by that is concluded at once."""
-        if seen.reading is None:
+        if seen.reading is None or not seen.reading.fresh:
             return False
         self._memory.absent = absences(
             self.ledger.tracked.values(),
@@ -286,16 +286,19 @@ class Agent:
             self._status = self._status.model_copy(update={**news, "counter": self._status.counter + 1})
             self._changed()
 
+    def refresh(self) -> None:
+        """Have libvirt asked anew; it may take its time, so that nobody holds the lock meanwhile."""
+        if not self._senses.refresh():
+            LOG.warning("libvirt doesn't answer: what it said last has to do")
+
     def check(self, given: Sequence[TrackedDevice], guest: str) -> str | None:
         """
         Read once more what a claim is about to give to a guest: presence, driver and use, and who has it or a
-        relative of it by libvirt.
+        relative of it by libvirt's newest word (see *refresh*).
 
         Returns:
             Why one of them can't be given after all; None where all are as they were.
         """
-        if not self._senses.refresh():
-            LOG.warning("libvirt doesn't answer: what it said last has to do")
         seen = self._memory.seen
         if seen is not None and self._senses.glance([item.device for item in given], seen):
             return None

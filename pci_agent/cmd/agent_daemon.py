@@ -176,7 +176,7 @@ def senses(conf: cfg.ConfigOpts, libvirtd: Libvirtd | None) -> Senses:
         if not last or last[0][0] is not said or last[0][1] != trouble or not _are_same(last[0][2], devices):
             read = libvirt.parsed(said, devices, root)
             if trouble is not None:
-                read = replace(read, problems=(trouble, *read.problems))
+                read = replace(read, problems=(trouble, *read.problems), fresh=False)
             last[:] = [(said, trouble, devices, read)]
         return last[0][3]
 

@@ -140,11 +140,13 @@ class Reading:
         domains: every domain, by name
         pools: the hostdev networks, by name
         problems: what couldn't be read, and of which domain or network
+        fresh: False where libvirt is silent now, so that it may be otherwise and no absence is counted
     """
 
     domains: tuple[Domain, ...]
     pools: tuple[Pool, ...]
     problems: tuple[str, ...]
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,8 @@
 """Claim, allocate and free over the bus, and what REST shows of them."""
 
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -141,6 +143,25 @@ def test_a_function_that_the_host_has_taken_since_the_last_look_is_not_given(cal
     assert called.rows()[VF1] == ("claimed", INSTANCE)
     assert called.rows()[VF0] == ("unavailable", None)
     assert given == next(row["uuid"] for row in called.tracker.devices() if row["address"] == VF1)
+
+
+def test_a_free_does_not_wait_for_a_claim_that_waits_for_libvirt(called: Called) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def refresh() -> bool:
+        asked.set()
+        return answered.wait(10)
+
+    called.claim()
+    called.host.agent._senses = replace(called.host.agent._senses, refresh=refresh)
+    claiming = threading.Thread(target=called.claim, kwargs={"attempt": 2})
+    claiming.start()
+    assert asked.wait(10)
+    assert called.attempt("free").verdict == "ok"
+    assert not answered.is_set()
+    answered.set()
+    claiming.join(10)
+    assert sorted(called.rows().values()) == [("available", None), ("claimed", INSTANCE), ("unclaimable", None)]
 
 
 def test_commands_for_another_agent_or_session_are_refused(called: Called) -> None:

@@ -204,6 +204,8 @@ class Host(RuleBasedStateMachine):
                 assert address not in self.world.uses, f"{address} is in use and was given"
                 who, runs = self.world.domains.get(address, ("", False))
                 assert not runs or who == item.owner.instance_uuid, f"{address} was given, and {who} runs with it"
+                for relative in VFS if address == PF else [PF] if address in VFS else []:
+                    assert not self.world.domains.get(relative, ("", False))[1], f"a domain has {relative}"
 
     @rule(
         request=st.sampled_from(REQUESTS),

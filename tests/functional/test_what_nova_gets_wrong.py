@@ -501,6 +501,22 @@ def test_row_7_an_allocation_without_any_domain_shows_as_leaked_or_is_freed(comp
     assert compute.counts() == ALL_FREE
 
 
+def test_row_7_nothing_leaks_for_lack_of_libvirts_answer(compute: Compute) -> None:
+    """Row 7: while libvirt is silent its domains may be anywhere."""
+    compute.host.habits = Habits(free_leaked=True)
+    compute.restart()
+    compute.give("card", A_CARD)
+    compute.look()
+    compute.host.reading = Reading((), (), ("it is away",), fresh=False)
+    for _ in range(3):
+        compute.host.boottime += 601
+        compute.look()
+    assert (compute.rows()[CARD], compute.reason(CARD)) == ("allocated", None)
+    compute.host.reading = Reading((), (), ())
+    compute.look()
+    assert compute.rows()[CARD] == "available"
+
+
 def test_row_7_an_allocation_whose_domain_runs_is_not_leaked_however_long(compute: Compute) -> None:
     """Row 7: nova doesn't ask libvirt; here its word decides, and the domain's end frees what was freed meanwhile."""
     compute.host.habits = Habits(free_leaked=True)
