@@ -39,6 +39,8 @@ class Asked:
     request: str
     attempt: int
     at: float
+    sure: bool = True
+    """False where the agent was killed in it, so that nobody knows."""
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class Promises:
     def check(self, machine: Machine, *asked: Asked) -> None:
         """Check a machine's owners after each operation of its agent; *asked* is what it has just carried out."""
         if not machine.up:
-            self.killed_in[machine.name] += asked
+            self.killed_in[machine.name] += tuple(replace(each, sure=False) for each in asked)
             return
         asked += self.killed_in.pop(machine.name, ())
         if machine.serving:
@@ -137,9 +139,11 @@ class Promises:
 
     def _given(self, machine: Machine, address: str, owner: Owner, asked: tuple[Asked, ...]) -> None:
         request = str(owner.request_id)
-        ends = [each.at + LIFETIME_S for each in asked if (each.verb, each.request) == ("claim", request)]
+        unsure = machine.name in self.unsure
+        claimed = (each for each in asked if (each.verb, each.request) == ("claim", request))
+        ends = [each.at + LIFETIME_S for each in claimed if each.sure or not unsure]
         if not ends:
-            if machine.name in self.unsure:
+            if unsure:
                 return
             ends = [machine.boottime]  # taken over: nobody was told how long it lasts
         elif owner.attempt <= self.freed.get((machine.name, request), 0) and not self.database_lost:

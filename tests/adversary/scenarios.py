@@ -50,7 +50,7 @@ REPORTS: Mapping[str, Scenario] = {
     "restore": _reports(ONE, crash=1, copy=2, restore=2, tick=6),
     "lose-store": _reports(ONE, crash=1, lose=2, tick=6),
     "reinstall": _reports(ONE, crash=1, reinstall=2, tick=8),
-    "same-name": _reports(SAME, crash=2, tick=10),
+    "same-name": _reports(SAME, crash=2, tick=10, forget=1),
     "clone": _reports(TWO, clone=2, crash=1, tick=6),
     "rename": _reports({"A": "h1", "B": "h1x"}, rename=3, crash=1, tick=6),
     "db-loss": _reports(ONE, crash=1, **{"db-loss": 2}),
@@ -96,6 +96,7 @@ def _commands(machines: Mapping[str, str], **trouble: int) -> Scenario:
 COMMANDS: Mapping[str, Scenario] = {
     "commands": _commands(ONE, crash=1, boot=1, rotate=1, repeat=8, die=1, lapse=2),
     "commands-late": _commands(ONE, repeat=12, drop=1, die=0, look=0, plug=0, **{"give-up": 8}),
+    "commands-sessions": _commands(ONE, rotate=4, repeat=12, drop=1, die=0, tell=60, **{"give-up": 8}),
     "commands-of-two": _commands(TWO, crash=2, boot=1, rotate=2),
     "commands-restore": _commands(TWO, crash=1, copy=2, restore=2, lose=1, reinstall=1),
     "commands-names": _commands(THREE, rename=2, clone=1, crash=1, tick=10),
@@ -109,25 +110,20 @@ A2 = (("alloc", "r1", "i1"), ("alloc", "r3", "i3"), ("free", "r2", "i1"), ("free
 def _allocations(machines: Mapping[str, str], **trouble: int) -> Scenario:
     common = {"tell": 30, "time-out": 3, "look": 1, "plug": 1, "repeat": 4, "drop": 3, "slow": 2, "die": 1, "tick": 8}
     common |= {"give-up": 6, "kill": 2, "settle": 4}
-    return Scenario(
-        machines, {**common, **trouble}, scripts={"P1": A1, "P2": A2}, by_tracker=True, warm=True, steps=220
-    )
+    budget = {**common, **trouble}
+    return Scenario(machines, budget, scripts={"P1": A1, "P2": A2}, by_tracker=True, warm=True, steps=220)
 
 
-ALLOCATIONS: dict[str, Scenario] = {
-    "core": _allocations(TWO, crash=2, rotate=1, boot=1, lapse=1),
+B1 = (("alloc", "r1+r2", "i1"), ("free", "*", "i1"), ("alloc", "r4+r5", "i2"))
+B2 = (("alloc", "r1", "i1"), ("alloc", "r3", "i3"), ("alloc", "r5", "i2"), ("free", "*", "i3"))
+
+ALLOCATIONS: Mapping[str, Scenario] = {
+    "core": _allocations(TWO, crash=2, rotate=1, boot=1, lapse=1, forget=1),
     "elsewhere": _allocations(TWO, drop=4, die=0, look=0, plug=0, **{"give-up": 10}),
+    "instances": replace(_allocations(TWO, crash=1, rotate=1, **{"give-up": 8}), scripts={"P1": B1, "P2": B2}),
     "restored": _allocations(TWO, crash=1, copy=2, restore=2, lose=1, reinstall=1),
     "databases": _allocations(TWO, crash=1, **{"db-loss": 1, "db-copy": 1, "db-restore": 1}),
-    "names": _allocations(THREE, rename=2, clone=1, crash=1, tick=10),
+    "names": _allocations(THREE, rename=2, clone=1, crash=1, tick=10, forget=1),
 }
 
-ALLOCATIONS["instances"] = replace(
-    _allocations(TWO, crash=1, rotate=1, **{"give-up": 8}),
-    scripts={
-        "P1": (("alloc", "r1+r2", "i1"), ("free", "*", "i1"), ("alloc", "r4+r5", "i2")),
-        "P2": (("alloc", "r1", "i1"), ("alloc", "r3", "i3"), ("alloc", "r5", "i2"), ("free", "*", "i3")),
-    },
-)
-
-SCENARIOS: dict[str, Scenario] = {**REPORTS, **COMMANDS, **ALLOCATIONS}
+SCENARIOS: Mapping[str, Scenario] = {**REPORTS, **COMMANDS, **ALLOCATIONS}

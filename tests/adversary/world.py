@@ -24,7 +24,8 @@ from adversary.promises import Asked, Promises, Violation
 from adversary.scenarios import Scenario
 from adversary.tasks import Task, current, pause
 from pci_agent.agent import identity, service, store
-from pci_agent.wire.commands import AttemptCommand, ClaimCommand
+from pci_agent.model import claims
+from pci_agent.wire.commands import AttemptCommand, ClaimCommand, CommandAnswer
 from pci_agent.wire.messages import Answer, DeviceRecord, Report, Verdict, pack, unpack
 
 TICK_S = 30
@@ -190,6 +191,8 @@ class World:
 
     def _of_the_centre(self) -> Iterator[Action]:
         yield from ((kind,) for kind in ("tick", "settle", "db-loss", "db-copy") if self._has(kind))
+        if self._has("forget"):
+            yield from (("forget", host) for host in dict.fromkeys(each.host for each in self.machines.values()))
         if self._has("db-restore") and self._copied is not None:
             yield ("db-restore",)
 
@@ -272,7 +275,11 @@ class World:
     def _command(self, message: Message, machine: Machine) -> None:
         at = machine.boottime
         answer = machine.operate(lambda: getattr(machine.endpoint, message.verb)(None, message.body))
-        self.promises.check(machine, *_asked(message, at))
+        was_killed = answer is None
+        if was_killed or unpack(CommandAnswer, answer).verdict == claims.Verdict.OK:
+            self.promises.check(machine, *_asked(message, at))
+        else:
+            self.promises.check(machine)
         if answer is not None:
             self._send(Message("reply", machine.name, message.sender, message.verb, answer, message.call))
 
@@ -371,9 +378,9 @@ class World:
         self._after_loss(machine)
 
     def _after_loss(self, machine: Machine) -> None:
-        """See what is lost for good: what neither the older state nor the tracker's row knows."""
-        rows = self._shown_of(machine)
+        """See what is lost for good: what neither the older state nor the row of the agent in it knows."""
         machine.start()
+        rows = self._shown_of(machine)
         kept = {address: str(owner.request_id) for address, owner in machine.owners()} if machine.up else {}
         self.promises.put_back(machine, rows, kept)
 
@@ -416,6 +423,10 @@ class World:
         self._forget_transactions()
         self.centre.put_back(self._copied)
         self.promises.shown_anew()
+
+    def _forget(self, host: str) -> None:
+        """Let an operator delete a host that may well be there."""
+        self.centre.store.forget(host)
 
     def _forget_transactions(self) -> None:
         """Whoever was at work on a database when it was lost doesn't go on with it."""
