@@ -7,6 +7,7 @@ from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.restored import Known
+from pci_agent.model.standing import RELEASING
 from pci_agent.model.state import Owner, Status
 from pci_agent.model.stats import Pool
 from pci_agent.wire.messages import DeviceRecord, KnownRecord, PoolRecord, device_record
@@ -55,6 +56,7 @@ def known_of(record: KnownRecord, lifetime_s: float) -> Known:
             user_id=record.user_id,
             allocated=allocated,
             lifetime_s=None if allocated else lifetime_s,
+            releasing=f"{RELEASING}: " in (record.status_reason or ""),
         )
     )
     return Known(

@@ -15,6 +15,9 @@ from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.relatives import Held, Hold, holds
 from pci_agent.model.state import Disabled, Status
 
+RELEASING = "releasing"
+"""Begins the reason of what was freed while its running domain still has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostState:
@@ -118,7 +121,7 @@ def _told_of_holder(item: TrackedDevice) -> str | None:
     if item.domain is not None and item.domain != owner.instance_uuid:
         reasons.append(f"stolen: the domain {item.domain} runs with it")
     elif owner.releasing:
-        reasons.append(f"releasing: it was freed, and the domain {item.domain} still runs with it")
+        reasons.append(f"{RELEASING}: it was freed, and the domain {item.domain} still runs with it")
     if item.leaked:
         reasons.append("leaked: no domain of its instance is there")
     return "; ".join(reasons) or None

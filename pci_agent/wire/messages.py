@@ -212,6 +212,7 @@ class KnownRecord(Model):
 
     Attributes:
         status: claimed or allocated where somebody holds it
+        status_reason: says too whether that one has freed it already (see model.standing.RELEASING)
         instance_uuid, request_id, attempt, project_id, user_id: who does; None while nobody does
     """
 
@@ -222,6 +223,7 @@ class KnownRecord(Model):
     dev_type: Address
     parent_addr: Address | None = None
     status: Short
+    status_reason: Text | None = None
     instance_uuid: Uuid | None = None
     request_id: Uuid | None = None
     attempt: Count = 0

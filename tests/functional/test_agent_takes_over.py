@@ -144,6 +144,29 @@ def test_what_is_held_and_gone_is_shown_until_it_is_freed_and_its_place_is_not_g
     assert ask(afterwards, LATER).outcome.verdict is Verdict.OK
 
 
+def test_what_was_freed_while_its_domain_ran_stays_freed(afterwards: Host, tracker: Store, sqlite: Engine) -> None:
+    held = (Holding(PciAddress.parse(VF0), How.HOSTDEV),)
+    runs = Domain(uuid=GUEST, name="guest", active=True, persistent=True, live=held, defined=held, complete=True)
+    afterwards.reading = Reading((runs,), (), ())
+    afterwards.start()
+    afterwards.report(tracker)
+    commands = Commands(afterwards.agent)
+    freed = commands.free(afterwards.agent.ledger.agent_uuid, ALLOCATED, 1)
+    assert freed.outcome.verdict is Verdict.RELEASING
+    afterwards.report(tracker)
+    afterwards.stop()
+    damage(afterwards, afterwards.state_dir)
+    silence(sqlite, afterwards.name)
+    afterwards.start()
+    afterwards.report(tracker)
+    assert owners(afterwards)[VF0][1:] == ("allocated", ALLOCATED)
+    gone = Commands(afterwards.agent).allocate(afterwards.agent.ledger.agent_uuid, ALLOCATED, 1)
+    assert gone.outcome.verdict is Verdict.GONE
+    afterwards.reading = Reading((), (), ())
+    afterwards.agent.look()
+    assert VF0 not in owners(afterwards)
+
+
 def test_a_store_that_was_lost_is_told_to_the_tracker(host: Host, tracker: Store, sqlite: Engine) -> None:
     host.start()
     host.report(tracker)
