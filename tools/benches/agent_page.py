@@ -37,6 +37,8 @@ same tree, each in a process of its own, and take turns.
   `uevent`, the `iommu_group` link and its own link, of a PF `numa_node`, `sriov_totalvfs` and `sriov_numvfs`, of each
   netdev its link in `class/net`. It leaves out what a scan reads too: each netdev's `address` (in the *floor with
   addresses*), the PFs' `virtfn` links, revisions and serial numbers.
+* A scan reads `modalias` and the `driver` link in place of `uevent`, and counts VFs by their links: `uevent` and
+  `sriov_numvfs` wait for the device's lock, which whoever switches VFs off may hold for long.
 * *first scan* knows of nothing before; a *later scan* finds nothing changed and hands back the same objects.
 * *nova's discovery*: its libvirt driver's `_get_pci_passthrough_devices`, on node devices that answer at once; neither
   libvirt nor its wire is counted. Nova 34 does it once in its life, for it is too slow to be done again; ours is done
