@@ -42,14 +42,6 @@ class Place(NamedTuple):
         except OSError as error:
             raise Unreadable(f"{text(name)}: {said(error)}") from None
 
-    def names(self) -> list[str]:
-        """List what is in it."""
-        try:
-            with opened(self.way, self.directory) as listed:
-                return os.listdir(listed)
-        except OSError as error:
-            raise Unreadable(f"its directory: {said(error)}") from None
-
     def is_there(self) -> bool:
         """Tell whether the directory still stands."""
         return os.access(self.way, os.F_OK, dir_fd=self.directory)

@@ -12,13 +12,14 @@ Reads one PCI function of sysfs: the texts that meaning.py understands.
   can't even be killed.
 """
 
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from pci_agent.discovery import meaning
-from pci_agent.discovery.attributes import Place, Unreadable, last
+from pci_agent.discovery.attributes import Place, Unreadable, last, said
 from pci_agent.discovery.meaning import Common, FileIds, Texts
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
@@ -81,7 +82,7 @@ class Function(NamedTuple):
         before = self.before
         return before.texts if before is not None and before.texts.entry == self.entry != 0 else None
 
-    def texts(self, place: Place, bridge: str | None, member: "Member | None", stands: Callable[[str], bool]) -> Texts:
+    def texts(self, place: Place, bridge: str | None, member: "Member | None", bus: "Bus") -> Texts:
         """
         Read what may have changed.
 
@@ -89,7 +90,7 @@ class Function(NamedTuple):
             place: its directory
             bridge: where it hangs
             member: of a VF, its number among those of its PF; None where no PF tells it
-            stands: tells of another function whether it is the one that stood there before
+            bus: where it stands with the others
 
         Raises:
             Unreadable: what can't be done without is missing, or is garbage.
@@ -104,7 +105,7 @@ class Function(NamedTuple):
             netdevs=tuple([(netdev, self._mac(place, netdev) if member is None else None) for netdev in self.netdevs]),
             vdpa=self.vdpa,
             vf_index=None if member is None else member.vf_index,
-            common=self._alone(place, stands) if member is None else member.family.common(self, place),
+            common=self._alone(place, bus) if member is None else member.family.common(self, place),
         )
 
     def revision(self, place: Place) -> str | None:
@@ -143,7 +144,7 @@ class Function(NamedTuple):
             self.note(self.name, str(error))
             return None
 
-    def _alone(self, place: Place, stands: Callable[[str], bool]) -> Common:
+    def _alone(self, place: Place, bus: "Bus") -> Common:
         """Read what no PF tells of it."""
         stood = self.stood
         said = place.file("sriov_totalvfs") if stood is None or stood.common.has_sriov else None
@@ -155,26 +156,27 @@ class Function(NamedTuple):
             pf=None if said is not None else self._physfn(place) if stood is None else stood.common.pf,
             has_sriov=said is not None,
             sriov_totalvfs=totalvfs,
-            virtfns=self._virtfns(place, stands) if totalvfs else (),
+            virtfns=self._virtfns(place, bus) if totalvfs else (),
             serial_number=meaning.serial_number(_evidence(place, "serial_number")) if totalvfs else None,
             as_made=netdev is not None and meaning.as_made(_evidence(place, f"net/{netdev}/addr_assign_type")),
         )
 
-    def _virtfns(self, place: Place, stands: Callable[[str], bool]) -> tuple[tuple[int, str], ...]:
+    def _virtfns(self, place: Place, bus: "Bus") -> tuple[tuple[int, str], ...]:
         """Follow a PF's virtfn links, unless all that they led to stands there still."""
-        indexes = sorted(int(found[1]) for name in place.names() if (found := _VIRTFN.fullmatch(name)))
+        indexes = sorted(int(found[1]) for name in bus.inside(self.name) if (found := _VIRTFN.fullmatch(name)))
         known = self.stood.common.virtfns if self.stood is not None else ()
-        if [index for index, _ in known] == indexes and all(stands(last(target)) for _, target in known):
+        if [index for index, _ in known] == indexes and all(bus.stands(last(target)) for _, target in known):
             return known
-        return tuple(self._followed(place, indexes))
+        return tuple(self._followed(place, bus, indexes))
 
-    def _followed(self, place: Place, indexes: Iterable[int]) -> Iterator[tuple[int, str]]:
+    def _followed(self, place: Place, bus: "Bus", indexes: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Follow links of which any may be missing while VFs come or go."""
         for index in indexes:
             try:
                 target = place.link(f"virtfn{index}")
                 if target is not None:
-                    meaning.function_at(target, f"virtfn{index}")
+                    if last(target) not in bus.functions:
+                        meaning.function_at(target, f"virtfn{index}")
                     yield index, target
             except Unreadable as error:
                 self.note(self.name, str(error))
@@ -182,6 +184,31 @@ class Function(NamedTuple):
     def _physfn(self, place: Place) -> PciAddress | None:
         target = place.link("physfn")
         return None if target is None else meaning.function_at(target, "physfn")
+
+
+class Bus(NamedTuple):
+    """
+    The functions of a host, as they were listed.
+
+    Attributes:
+        path: of the directory
+        functions: by name
+    """
+
+    path: str
+    functions: Mapping[str, Function]
+
+    def stands(self, name: str) -> bool:
+        """Tell whether a function is the one that stood there before."""
+        function = self.functions.get(name)
+        return function is not None and function.stood is not None
+
+    def inside(self, name: str) -> list[str]:
+        """List what a function's directory holds; by its path, which takes half the calls of a descriptor."""
+        try:
+            return os.listdir(f"{self.path}/{name}")
+        except OSError as error:
+            raise Unreadable(f"its directory: {said(error)}") from None
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from pci_agent.discovery.attributes import Place, Unreadable, last, opened, said, text
 from pci_agent.discovery.bridges import Bridges
 from pci_agent.discovery.children import netdevs_of, vdpa_devices
-from pci_agent.discovery.function import Family, Function, Member, Told
+from pci_agent.discovery.function import Bus, Family, Function, Member, Told
 from pci_agent.discovery.meaning import understood
 from pci_agent.errors import InvalidAddress
 from pci_agent.model.address import PciAddress
@@ -105,6 +105,7 @@ class _Look:
         self._families: set[PciAddress] = set()
         self._members: dict[str, Member] = {}
         self._functions = {function.name: function for function in self._listed()}
+        self._bus = Bus(os.path.join(root, "bus/pci/devices"), self._functions)
 
     def scan(self) -> Scan:
         """Read every function once."""
@@ -153,7 +154,7 @@ class _Look:
     def _read(self, function: Function, member: Member | None, beside: _Beside | None = None) -> Told:
         """Read a function, and understand it where it isn't what it was."""
         directory, bridge = (self._directory, self._bridge(function)) if beside is None else beside
-        texts = function.texts(Place(f"{function.name}/", directory), bridge, member, self._stands)
+        texts = function.texts(Place(f"{function.name}/", directory), bridge, member, self._bus)
         pf = texts.common.pf
         if member is None and pf in self._families:
             raise Unreadable(f"it is coming or going: none of the virtfn links of {pf} leads to it")
@@ -162,10 +163,6 @@ class _Look:
             return before
         device = understood(function.address, texts)
         return Told(texts, before.device if before is not None and before.device == device else device)
-
-    def _stands(self, name: str) -> bool:
-        function = self._functions.get(name)
-        return function is not None and function.stood is not None
 
     def _bridge(self, function: Function) -> str | None:
         if not function.entry:
