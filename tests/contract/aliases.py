@@ -1,7 +1,7 @@
 """Aliases, flavors and ports at random, and devices that they may mean: right ones, broken ones, a few contested."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -143,7 +143,7 @@ class _Wisher:
         if device.parent_addr is None and not device.sriov_totalvfs and self._chance(0.9):
             tags.pop("remote_managed", None)
         is_odd = self._chance(0.02)
-        return replace(device, class_code=_ACCELERATOR_CLASS if is_odd else _NETWORK_CLASS), tags
+        return device._replace(class_code=_ACCELERATOR_CLASS if is_odd else _NETWORK_CLASS), tags
 
     def _items(self, devices: list[Device]) -> list[Item]:
         items: list[Item] = []

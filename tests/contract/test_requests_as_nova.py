@@ -208,7 +208,7 @@ DIFFERENCES = (
     Difference(
         "a port takes network functions alone",
         "nova gives a port without a physical network any VF that has none either, an accelerator's too",
-        Wish(((replace(VF0, class_code="0b4000"), {}),), (), None, ports=(("direct", None, None, None),)),
+        Wish(((VF0._replace(class_code="0b4000"), {}),), (), None, ports=(("direct", None, None, None),)),
         lambda of: bool(of.ports) and any(not device.class_code.startswith("02") for device, _ in of.devices),
         part="ports take",
     ),
@@ -216,7 +216,7 @@ DIFFERENCES = (
         "a port that wants a VF isn't given a plain function",
         "nova is kept from it by a tag alone, which an operator may set",
         Wish(
-            ((replace(CARD, class_code="020000"), {"remote_managed": "false"}),),
+            ((CARD._replace(class_code="020000"), {"remote_managed": "false"}),),
             (),
             None,
             ports=(("direct", None, None, None),),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -163,7 +163,7 @@ class Case:
     def now(self) -> tuple[Device, ...]:
         """The devices as they are now."""
         return tuple(
-            replace(device, netdevs=()) if device.address in self.on_vfio else device for device in self.devices
+            device._replace(netdevs=()) if device.address in self.on_vfio else device for device in self.devices
         )
 
     @property
@@ -247,23 +247,23 @@ class _Author:
     def _plain(self, first: PciAddress, node: int | None) -> list[Device]:
         self._note("plain function")
         vendor_id, product_id = self._random.choice(_PLAIN)
-        function = replace(CARD, vendor_id=vendor_id, product_id=product_id, numa_node=node)
+        function = CARD._replace(vendor_id=vendor_id, product_id=product_id, numa_node=node)
         return [
-            replace(function, address=first._replace(function=number), netdevs=self._netdev(0.5))
+            function._replace(address=first._replace(function=number), netdevs=self._netdev(0.5))
             for number in range(self._random.choice((1, 2)))
         ]
 
     def _sriov(self, first: PciAddress, node: int | None) -> list[Device]:
         """Make a card with one port or two, each a PF; VFs stand on the PF's bus or on the next."""
         vendor_id, of_pf, of_vf = self._random.choice(_SRIOV)
-        pf = replace(CARD, vendor_id=vendor_id, product_id=of_pf, numa_node=node, dev_type=DevType.PF, sriov_totalvfs=8)
+        pf = CARD._replace(vendor_id=vendor_id, product_id=of_pf, numa_node=node, dev_type=DevType.PF, sriov_totalvfs=8)
         slot = self._random.choice((0x00, 0x10, 0x1C))
         place = first._replace(bus=first.bus if slot else (first.bus + 1) % 256, slot=slot)
         ports = self._random.choice((1, 1, 2))
         self._note(f"card of {ports} ports")
         devices = []
         for port in range(ports):
-            function = replace(pf, address=first._replace(function=port), netdevs=self._netdev(0.8))
+            function = pf._replace(address=first._replace(function=port), netdevs=self._netdev(0.8))
             devices += [function, *self._vfs(function, place._replace(function=port), of_vf)]
         return devices
 
@@ -272,8 +272,7 @@ class _Author:
         count = self._random.choice((0, 1, 2, 3, 5))
         self._note(f"PF of {dev_type}" if count else "PF without VFs")
         return [
-            replace(
-                pf,
+            pf._replace(
                 address=first._replace(slot=first.slot + number // 4, function=number % 4 * 2 + first.function),
                 product_id=product_id,
                 dev_type=dev_type,

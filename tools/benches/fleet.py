@@ -1,7 +1,6 @@
 """Hosts to measure with, of any size: SR-IOV cards of one kind, on two NUMA nodes."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from pci_agent.model.address import PciAddress
@@ -26,7 +25,7 @@ def devices(count: int, vfs: int) -> tuple[Device, ...]:
 def plain(count: int) -> tuple[Device, ...]:
     """Make a host with *count* functions without SR-IOV."""
     none: dict[str, Any] = {"dev_type": DevType.PCI, "sriov_totalvfs": None, "sriov_numvfs": None}
-    return tuple(replace(device, **none) for device in devices(count, 0))
+    return tuple(device._replace(**none) for device in devices(count, 0))
 
 
 def _card(number: int, domain: int, bus: int, vfs: int) -> list[Device]:

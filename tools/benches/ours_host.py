@@ -52,7 +52,7 @@ def _inventories(root: str, before: Scan, values: list[str]) -> dict[str, Work]:
     names = names_of(before.devices, remember(before.devices, {}))
     seen = offered(before.devices, whitelist, names)
     tracked = apply({}, reconcile({}, seen, untold=(), new_uuid=lambda: str(uuid4())))
-    changed = replace(before, devices=(*before.devices[:-1], replace(before.devices[-1], driver="vfio-pci")))
+    changed = replace(before, devices=(*before.devices[:-1], before.devices[-1]._replace(driver="vfio-pci")))
 
     def decided(scan: Scan) -> int:
         there = identities(scan.devices)

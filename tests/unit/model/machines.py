@@ -1,7 +1,6 @@
 """Devices to match and to track: one PF with two VFs, one card beside them."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, DevType, Netdev
@@ -28,8 +27,7 @@ CARD = Device(
     iommu_group=40,
     netdevs=(),
 )
-PF = replace(
-    CARD,
+PF = CARD._replace(
     address=PciAddress.parse("0000:04:00.0"),
     path="0000:00/1c.0/00.0",
     vendor_id="8086",
@@ -46,8 +44,7 @@ PF = replace(
 
 
 def vf(index: int, address: str) -> Device:
-    return replace(
-        PF,
+    return PF._replace(
         address=PciAddress.parse(address),
         path=f"0000:00/1c.0/{address[8:]}",
         product_id="1520",

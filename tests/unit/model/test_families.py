@@ -17,8 +17,8 @@ from pci_agent.model.stats import pools
 from shares import examples
 
 INSTANCE, OTHER = "6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c11", "6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c12"
-OTHER_PF = replace(PF, address=PciAddress.parse("0000:05:00.0"), path="0000:00/1d.0/00.0")
-OTHER_VF = replace(vf(0, "0000:05:10.0"), parent_addr=OTHER_PF.address)
+OTHER_PF = PF._replace(address=PciAddress.parse("0000:05:00.0"), path="0000:00/1d.0/00.0")
+OTHER_VF = vf(0, "0000:05:10.0")._replace(parent_addr=OTHER_PF.address)
 DEVICES = (PF, VF0, VF1, OTHER_PF, OTHER_VF, CARD)
 
 
@@ -37,11 +37,11 @@ FACTS: list[Callable[[TrackedDevice], TrackedDevice]] = [
     lambda item: replace(item, domain=None),
     lambda item: replace(item, host_use=("it is the boot display",)),
     lambda item: replace(item, disabled=Disabled(reason="broken", actor="me")),
-    lambda item: replace(item, device=replace(item.device, iommu_group=7)),
-    lambda item: replace(item, device=replace(item.device, iommu_group=8)),
-    lambda item: replace(item, device=replace(item.device, iommu_group=None)),
+    lambda item: replace(item, device=item.device._replace(iommu_group=7)),
+    lambda item: replace(item, device=item.device._replace(iommu_group=8)),
+    lambda item: replace(item, device=item.device._replace(iommu_group=None)),
     lambda item: replace(item, tags={"rack": "7"}),
-    lambda item: replace(item, device=replace(item.device, address=replaced(item.device.address))),
+    lambda item: replace(item, device=item.device._replace(address=replaced(item.device.address))),
 ]
 CHANGES = st.tuples(st.integers(0, len(DEVICES) - 1), st.sampled_from(FACTS))
 

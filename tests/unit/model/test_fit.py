@@ -29,9 +29,9 @@ def asks(spec: Spec, count: int = 1, name: str = "r", policy: NumaPolicy = NumaP
 
 
 def second_pf() -> tuple[Device, Device, Device]:
-    pf = replace(PF, address=PciAddress.parse("0000:05:00.0"), iommu_group=50)
+    pf = PF._replace(address=PciAddress.parse("0000:05:00.0"), iommu_group=50)
     vfs = [
-        replace(vf(index, f"0000:05:10.{index}"), parent_addr=pf.address, iommu_group=51 + index) for index in range(2)
+        vf(index, f"0000:05:10.{index}")._replace(parent_addr=pf.address, iommu_group=51 + index) for index in range(2)
     ]
     return pf, vfs[0], vfs[1]
 
@@ -46,8 +46,8 @@ def refused(answer: object) -> NoFit:
     return answer
 
 
-ALL = [tracked(each) for each in (replace(PF, iommu_group=1), VF0, VF1, replace(CARD, iommu_group=2))]
-FREE_VFS = [tracked(replace(VF0, iommu_group=11)), tracked(replace(VF1, iommu_group=12))]
+ALL = [tracked(each) for each in (PF._replace(iommu_group=1), VF0, VF1, CARD._replace(iommu_group=2))]
+FREE_VFS = [tracked(VF0._replace(iommu_group=11)), tracked(VF1._replace(iommu_group=12))]
 
 
 # What is given
@@ -59,7 +59,7 @@ def test_a_vf_needs_no_type_and_a_pf_must_be_asked_for() -> None:
 
 
 def test_a_vdpa_device_and_a_remotely_managed_one_must_be_asked_for() -> None:
-    vdpa = tracked(replace(VF0, dev_type=DevType.VDPA))
+    vdpa = tracked(VF0._replace(dev_type=DevType.VDPA))
     remote = tracked(VF1, remote_managed="true")
     assert refused(fit([vdpa, remote], [asks(A_VF)])).shortages[0].left == (2, 0, 0, 0)
     assert given_to(fit([vdpa, remote], [asks(replace(A_VF, dev_type=DevType.VDPA))])) == ["0000:04:10.0"]
@@ -89,7 +89,7 @@ def test_the_least_special_device_goes_first() -> None:
 
 def test_vfs_of_a_pf_in_use_go_before_a_whole_pf_is_broken() -> None:
     pf, first, second = second_pf()
-    whole = [tracked(replace(PF, iommu_group=1)), *FREE_VFS]
+    whole = [tracked(PF._replace(iommu_group=1)), *FREE_VFS]
     in_parts = [tracked(pf), tracked(first, HELD), tracked(second)]
     assert given_to(fit([*whole, *in_parts], [asks(A_VF)])) == ["0000:05:10.1"]
 
@@ -97,7 +97,7 @@ def test_vfs_of_a_pf_in_use_go_before_a_whole_pf_is_broken() -> None:
 def test_a_set_breaks_as_few_pfs_as_it_can() -> None:
     pf, first, second = second_pf()
     tagged = [tracked(each.device, rack="7") for each in FREE_VFS]
-    inventory = [tracked(replace(PF, iommu_group=1)), *tagged, tracked(pf), tracked(first), tracked(second, rack="7")]
+    inventory = [tracked(PF._replace(iommu_group=1)), *tagged, tracked(pf), tracked(first), tracked(second, rack="7")]
     answer = fit(inventory, [asks(A_VF, name="plain"), asks(replace(A_VF, tags={"rack": "7"}), name="tagged")])
     assert (given_to(answer, "plain"), given_to(answer, "tagged")) == (["0000:05:10.0"], ["0000:05:10.1"])
 
@@ -112,7 +112,7 @@ def test_the_order_of_the_inventory_does_not_matter() -> None:
 def test_many_unlike_requests_that_starve_one_another_are_all_told() -> None:
     pfs = []
     for number in range(32):
-        pf = replace(PF, address=PciAddress(0, number, 0, 0), iommu_group=None, numa_node=number % 2)
+        pf = PF._replace(address=PciAddress(0, number, 0, 0), iommu_group=None, numa_node=number % 2)
         pfs.append(tracked(pf, rack=str(number % 4)))
     requests = [
         PciRequest(
@@ -148,12 +148,12 @@ def test_a_pf_whose_vf_is_held_is_not_given_and_a_vf_of_a_held_pf_neither() -> N
 
 
 def test_a_member_of_an_iommu_group_that_another_guest_holds_is_not_given() -> None:
-    ours, theirs = tracked(replace(VF0, iommu_group=7)), tracked(replace(CARD, iommu_group=7), HELD)
+    ours, theirs = tracked(VF0._replace(iommu_group=7)), tracked(CARD._replace(iommu_group=7), HELD)
     assert refused(fit([ours, theirs], [asks(A_VF)])).shortages[0].left == (1, 1, 1, 0)
 
 
 def test_one_guest_may_get_several_members_of_a_group() -> None:
-    group = [tracked(replace(VF0, iommu_group=7)), tracked(replace(VF1, iommu_group=7))]
+    group = [tracked(VF0._replace(iommu_group=7)), tracked(VF1._replace(iommu_group=7))]
     assert len(given_to(fit(group, [asks(A_VF, 2)]))) == 2
 
 
@@ -168,7 +168,7 @@ def test_what_the_host_uses_is_not_given() -> None:
 def at(*nodes: int | None) -> list[TrackedDevice]:
     """One VF a node, of a PF each."""
     return [
-        tracked(replace(vf(0, f"0000:0{place}:10.0"), parent_addr=None, numa_node=node, iommu_group=place))
+        tracked(vf(0, f"0000:0{place}:10.0")._replace(parent_addr=None, numa_node=node, iommu_group=place))
         for place, node in enumerate(nodes, 1)
     ]
 
@@ -232,9 +232,9 @@ def test_a_set_beyond_the_bound_is_undecided_and_not_refused() -> None:
 def test_many_pfs_of_many_kinds_are_decided() -> None:
     inventory = []
     for number in range(16):
-        pf = replace(PF, address=PciAddress(0, 16 + number, 0, 0), iommu_group=None)
+        pf = PF._replace(address=PciAddress(0, 16 + number, 0, 0), iommu_group=None)
         vfs = [
-            replace(VF0, address=PciAddress(0, 16 + number, 16, index), parent_addr=pf.address, iommu_group=None)
+            VF0._replace(address=PciAddress(0, 16 + number, 16, index), parent_addr=pf.address, iommu_group=None)
             for index in range(1 + number % 8)
         ]
         inventory += [tracked(each, rack=str(number % 8)) for each in (pf, *vfs)]
@@ -258,14 +258,14 @@ def inventories(draw: st.DrawFn) -> list[TrackedDevice]:
     devices: list[Device] = []
     for number in range(draw(st.integers(0, 2))):
         node = draw(NODES)
-        pf = replace(PF, address=PciAddress(0, 4 + number, 0, 0), numa_node=node)
+        pf = PF._replace(address=PciAddress(0, 4 + number, 0, 0), numa_node=node)
         devices.append(pf)
         devices += [
-            replace(VF0, address=PciAddress(0, 4 + number, 16, index), parent_addr=pf.address, numa_node=node)
+            VF0._replace(address=PciAddress(0, 4 + number, 16, index), parent_addr=pf.address, numa_node=node)
             for index in range(draw(st.integers(0, 2)))
         ]
     devices += [
-        replace(CARD, address=PciAddress(0, 0x81 + number, 0, 0), vendor_id="8086", numa_node=draw(NODES))
+        CARD._replace(address=PciAddress(0, 0x81 + number, 0, 0), vendor_id="8086", numa_node=draw(NODES))
         for number in range(draw(st.integers(0, 2)))
     ]
     tags: dict[str, str | None] = draw(TAGS)
@@ -273,7 +273,7 @@ def inventories(draw: st.DrawFn) -> list[TrackedDevice]:
         TrackedDevice(
             uuid=str(device.address),
             identity=str(device.address),
-            device=replace(device, iommu_group=draw(st.sampled_from([None, 1, 2]))),
+            device=device._replace(iommu_group=draw(st.sampled_from([None, 1, 2]))),
             tags=draw(st.just(tags) | TAGS),
             owner=draw(st.sampled_from([None] * 5 + [HELD])),
             host_use=draw(st.sampled_from([()] * 5 + [("it is the boot display",)])),
@@ -409,7 +409,7 @@ def test_who_is_said_to_starve_another_does(
 
 
 def test_a_ports_request_takes_functions_of_network_class_alone() -> None:
-    accelerator = tracked(replace(VF0, class_code="0b4000"))
+    accelerator = tracked(VF0._replace(class_code="0b4000"))
     port = from_port("direct", None, request_id="r")
     assert port is not None
     refused(fit([accelerator], [port]))

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from itertools import count
 
 from machines import CARD, EVERYTHING, PF, VF0, VF1, vf
@@ -64,7 +63,7 @@ def test_a_device_that_returns_gets_its_uuid_back() -> None:
 
 
 def test_other_facts_or_tags_are_an_update() -> None:
-    bound = replace(VF0, driver="vfio-pci")
+    bound = VF0._replace(driver="vfio-pci")
     change = look(tracked_after(EVERYTHING), PF, bound, VF1, CARD)
     assert [item.device.driver for item in change.updated] == ["vfio-pci"]
     retagged = look(tracked_after((CARD,)), CARD, whitelist='{"vendor_id": "10de", "rack": "7"}')
@@ -73,8 +72,8 @@ def test_other_facts_or_tags_are_an_update() -> None:
 
 def test_renumbered_buses_keep_every_uuid() -> None:
     before = tracked_after(EVERYTHING)
-    moved_pf = replace(PF, address=PciAddress.parse("0000:05:00.0"))
-    moved_vf = replace(VF0, address=PciAddress.parse("0000:05:10.0"), parent_addr=moved_pf.address)
+    moved_pf = PF._replace(address=PciAddress.parse("0000:05:00.0"))
+    moved_vf = VF0._replace(address=PciAddress.parse("0000:05:10.0"), parent_addr=moved_pf.address)
     change = look(before, moved_pf, moved_vf)
     assert {item.uuid: item.device.address for item in change.updated} == {
         uuid_of(before, PF): moved_pf.address,
@@ -84,7 +83,7 @@ def test_renumbered_buses_keep_every_uuid() -> None:
 
 def test_another_card_at_the_old_address_is_another_device() -> None:
     before = tracked_after((CARD,))
-    other = replace(CARD, product_id="2235")
+    other = CARD._replace(product_id="2235")
     change = look(before, other)
     assert [item.device for item in change.added] == [other]
     assert [item.device for item in change.removed] == [CARD]
@@ -95,7 +94,7 @@ def test_what_could_not_be_read_is_left_as_it_was() -> None:
 
 
 def test_the_vfs_of_a_pf_that_cannot_be_read_are_left_as_they_were() -> None:
-    orphan = replace(VF0, vf_index=None, numa_node=1)
+    orphan = VF0._replace(vf_index=None, numa_node=1)
     assert not look(tracked_after(EVERYTHING), orphan, VF1, CARD, unreadable=(PF.address,))
     by_name = '{"devname": "enp4s0f0"}'
     tracked = apply({}, look({}, PF, VF0, whitelist=by_name))
@@ -109,7 +108,7 @@ def test_a_new_vf_waits_until_its_pf_can_be_read() -> None:
 
 
 def test_two_functions_that_cannot_be_told_apart_are_two_devices() -> None:
-    twin = replace(CARD, address=PciAddress.parse("0000:82:00.0"))
+    twin = CARD._replace(address=PciAddress.parse("0000:82:00.0"))
     assert len({item.uuid for item in look({}, CARD, twin).added}) == 2
 
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 from machines import CARD, EVERYTHING, PF, VF0, VF1
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device, Netdev
@@ -14,7 +12,7 @@ def after(*looks: tuple[Device, ...]) -> dict[str, set[str]]:
     return {str(address): set(names) for address, names in names_of(looks[-1], remembered).items()}
 
 
-ON_VFIO = replace(VF0, driver="vfio-pci", netdevs=())
+ON_VFIO = VF0._replace(driver="vfio-pci", netdevs=())
 
 
 def test_a_name_counts_for_who_bears_it() -> None:
@@ -30,15 +28,15 @@ def test_a_device_that_lost_its_netdev_keeps_the_name() -> None:
 
 
 def test_a_name_that_another_took_over_is_that_ones() -> None:
-    thief = replace(VF1, netdevs=(Netdev("enp4s0f0v0", None),))
+    thief = VF1._replace(netdevs=(Netdev("enp4s0f0v0", None),))
     names = after((PF, VF0, VF1), (PF, ON_VFIO, thief))
     assert "0000:04:10.0" not in names
     assert names["0000:04:10.4"] == {"enp4s0f0v0", "enp4s0f0v1"}
 
 
 def test_a_device_that_moved_keeps_the_name() -> None:
-    moved_pf = replace(PF, address=PciAddress.parse("0000:05:00.0"))
-    moved = replace(ON_VFIO, address=PciAddress.parse("0000:05:10.0"), parent_addr=moved_pf.address)
+    moved_pf = PF._replace(address=PciAddress.parse("0000:05:00.0"))
+    moved = ON_VFIO._replace(address=PciAddress.parse("0000:05:10.0"), parent_addr=moved_pf.address)
     assert after((PF, VF0), (moved_pf, moved))["0000:05:10.0"] == {"enp4s0f0v0"}
 
 
@@ -48,7 +46,7 @@ def test_a_device_that_is_gone_has_no_name_until_it_returns() -> None:
 
 
 def named(device: Device, name: str) -> Device:
-    return replace(device, netdevs=(Netdev(name, None),))
+    return device._replace(netdevs=(Netdev(name, None),))
 
 
 def test_a_device_whose_netdev_is_made_anew_all_day_is_remembered_by_its_newest_names() -> None:

@@ -52,9 +52,9 @@ def test_d1_a_set_that_fails_takes_nothing_away() -> None:
 
 def test_d2_a_free_device_that_changes_is_counted_as_it_is_now() -> None:
     tracked = looked({}, PF, VF0)
-    moved = looked(tracked, replace(PF, numa_node=1), replace(VF0, numa_node=1))
+    moved = looked(tracked, PF._replace(numa_node=1), VF0._replace(numa_node=1))
     assert {pool.numa_node for pool in pools(moved.values())} == {1}
-    gone = looked(moved, replace(PF, numa_node=1))
+    gone = looked(moved, PF._replace(numa_node=1))
     assert free(gone) == {DevType.PF: 1}
     assert isinstance(fit(gone.values(), [A_PF]), Assignment)
 
@@ -80,7 +80,7 @@ def test_d5_what_is_said_to_fit_can_be_taken_together() -> None:
 
 
 def test_d6_a_port_without_a_physical_network_gets_no_accelerators_vf() -> None:
-    accelerator = replace(VF0, class_code="0b4000")
+    accelerator = VF0._replace(class_code="0b4000")
     tracked = looked({}, PF, accelerator)
     port = from_port("direct", None, request_id="port")
     assert port is not None
@@ -88,7 +88,7 @@ def test_d6_a_port_without_a_physical_network_gets_no_accelerators_vf() -> None:
 
 
 def test_d7_a_pf_that_nobody_asked_for_does_not_starve_who_prefers_its_node() -> None:
-    away = replace(vf(0, "0000:05:10.0"), parent_addr=None, numa_node=1)
+    away = vf(0, "0000:05:10.0")._replace(parent_addr=None, numa_node=1)
     tracked = looked({}, PF, away)
     prefers = PciRequest(request_id="r", specs=(Spec(vendor_id="8086"),), numa_policy=NumaPolicy.PREFERRED)
     answer = fit(tracked.values(), [prefers], GuestNuma(frozenset({0})))
@@ -132,5 +132,5 @@ def test_d10_a_device_that_is_gone_leaves_no_empty_pool_behind() -> None:
 
 def test_d11_a_look_that_sees_the_same_changes_nothing() -> None:
     tracked = looked({}, PF, VF0, VF1)
-    again = [replace(device) for device in (PF, VF0, VF1)]
+    again = [device._replace() for device in (PF, VF0, VF1)]
     assert not reconcile(tracked, offered(again, WHITELIST, {}), untold=frozenset(), new_uuid=str)

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -213,7 +212,7 @@ def test_every_condition_of_a_spec_must_hold() -> None:
     spec = Spec(vendor_id="8086", product_id="1521", dev_type=DevType.PF, tags={"rack": "7"})
     assert spec.is_met_by(PF, {"rack": "7", "zone": "a"})
     assert not spec.is_met_by(PF, {})
-    assert not spec.is_met_by(replace(PF, vendor_id="8087"), {"rack": "7"})
+    assert not spec.is_met_by(PF._replace(vendor_id="8087"), {"rack": "7"})
     assert not spec.is_met_by(VF0, {"rack": "7"})
 
 

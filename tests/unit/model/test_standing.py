@@ -42,7 +42,7 @@ def test_an_allocated_relative_counts_before_a_claimed_one() -> None:
 
 
 def test_a_member_of_a_group_keeps_the_others_back() -> None:
-    other = replace(CARD, iommu_group=VF0.iommu_group)
+    other = CARD._replace(iommu_group=VF0.iommu_group)
     assert stands(tracked(VF0, CLAIMED), tracked(other))[1] == (
         Status.UNAVAILABLE,
         f"{INSTANCE} holds {VF0.address} of its IOMMU group {VF0.iommu_group}",

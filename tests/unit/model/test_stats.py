@@ -1,5 +1,4 @@
 from collections.abc import Iterable
-from dataclasses import replace
 
 from machines import CARD, EVERYTHING, PF, VF0, VF1, settled, vf
 from pci_agent.model.device import Device
@@ -52,7 +51,7 @@ def test_the_vfs_of_a_pf_are_one_pool() -> None:
 
 
 def test_tags_and_nodes_part_pools() -> None:
-    counted = pools([tracked(VF0, rack="7"), tracked(VF1), tracked(replace(vf(2, "0000:04:11.0"), numa_node=1))])
+    counted = pools([tracked(VF0, rack="7"), tracked(VF1), tracked(vf(2, "0000:04:11.0")._replace(numa_node=1))])
     assert [pool.total for pool in counted] == [1, 1, 1]
 
 

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -112,7 +111,7 @@ def test_a_devname_that_no_device_bears_is_reported() -> None:
 
 
 def test_a_domain_above_16_bits_matches() -> None:
-    far = replace(CARD, address=CARD.address._replace(domain=0x10000))
+    far = CARD._replace(address=CARD.address._replace(domain=0x10000))
     assert parse(['{"address": "10000:81:00.0"}']).match(far, {}) is not None
     assert parse(['{"address": "0000:81:00.0"}']).match(far, {}) is None
 
