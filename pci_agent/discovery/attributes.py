@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 _PAGE = 4096
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_SHOWN = 60
 
 
@@ -26,7 +27,7 @@ class Place(NamedTuple):
     A named tuple, for one is made of every function at every scan.
 
     Attributes:
-        way: the path to it, which ends in a slash
+        way: the path to it, which ends in a slash; empty where it is *directory* itself
         directory: the descriptor of the directory that *way* starts from
     """
 
@@ -36,15 +37,11 @@ class Place(NamedTuple):
     def file(self, name: str) -> bytes | None:
         """Read an attribute."""
         try:
-            return _page(self.way + name, self.directory)
+            return page(self.way + name, self.directory)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise Unreadable(f"{text(name)}: {said(error)}") from None
-
-    def is_there(self) -> bool:
-        """Tell whether the directory still stands."""
-        return os.access(self.way, os.F_OK, dir_fd=self.directory)
 
     def link(self, name: str) -> str | None:
         """Read where a link leads."""
@@ -68,11 +65,12 @@ def opened(path: str, directory: int | None = None) -> Iterator[int]:
 
 def read(path: str, directory: int | None = None) -> str:
     """Read one attribute, without the white space around it; *path* is relative to *directory*, if that is given."""
-    return word(_page(path, directory))
+    return word(page(path, directory))
 
 
-def _page(path: str, directory: int | None) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+def page(path: str, directory: int | None) -> bytes:
+    """Read one attribute as it is; *path* is relative to *directory*, if that is given."""
+    descriptor = os.open(path, _FLAGS, dir_fd=directory)
     try:
         return os.read(descriptor, _PAGE)
     finally:

@@ -17,12 +17,10 @@ Note = Callable[[str | None, str], None]
 def netdevs_of(root: str, note: Note) -> dict[str, list[str]]:
     """Find the names of every function's netdevs, sorted, from the links in ``class/net``."""
     found: dict[str, list[str]] = {}
-    for name, target in _links(root, "class/net", note):
+    for name, target in sorted(_links(root, "class/net", note)):
         function, _, end = target.rstrip("/").rpartition("/net/")
         if end == name:
             found.setdefault(last(function), []).append(name)
-    for names in found.values():
-        names.sort()
     return found
 
 

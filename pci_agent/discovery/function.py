@@ -37,13 +37,15 @@ ATTRIBUTES = (
 )
 """Every file of a function that may be read, beside those in IDENTIFIERS."""
 
-IDENTIFIERS = ("serial_number",)
+_SERIAL = "serial_number"
+
+IDENTIFIERS = (_SERIAL,)
 """Files of a PF that tell one card from another of its kind."""
 
 LINKS = ("driver", "iommu_group", "physfn")
 """Every link of a function that may be read, beside a PF's virtfn<N>."""
 
-_VIRTFN = re.compile(r"virtfn([0-9]{1,5})", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class Told(NamedTuple):
@@ -82,40 +84,57 @@ class Function(NamedTuple):
         before = self.before
         return before.texts if before is not None and before.texts.entry == self.entry != 0 else None
 
-    def texts(self, place: Place, bridge: str | None, member: "Member | None", bus: "Bus") -> Texts:
+    def texts(self, inside: int, bridge: str | None, functions: "Functions") -> Texts:
         """
-        Read what may have changed.
+        Read what may have changed of one that no PF tells.
 
         Args:
-            place: its directory
+            inside: its directory, open
             bridge: where it hangs
-            member: of a VF, its number among those of its PF; None where no PF tells it
-            bus: where it stands with the others
+            functions: all that were listed
 
         Raises:
             Unreadable: what can't be done without is missing, or is garbage.
         """
+        place = Place("", inside)
         stood, driver = self.stood, place.link("driver")
         return Texts(
             entry=self.entry,
             bridge=bridge,
-            ids=self._ids(place, member) if stood is None else stood.ids,
+            ids=(self.modalias(place) or self._file_ids(place)) if stood is None else stood.ids,
             driver=driver,
             iommu_group=self._group(place) if stood is None or stood.driver != driver else stood.iommu_group,
-            netdevs=tuple([(netdev, self._mac(place, netdev) if member is None else None) for netdev in self.netdevs]),
+            netdevs=tuple([(netdev, self._mac(place, netdev)) for netdev in self.netdevs]),
             vdpa=self.vdpa,
-            vf_index=None if member is None else member.vf_index,
-            common=self._alone(place, bus) if member is None else member.family.common(self, place),
+            vf_index=None,
+            common=self._alone(place, functions),
         )
+
+    def texts_of_vf(self, place: Place, bridge: str | None, family: "Family", vf_index: int) -> Texts:
+        """
+        Read what may have changed of a VF.
+
+        Args:
+            place: its directory
+            bridge: where it hangs
+            family: of its PF
+            vf_index: its number there
+
+        Raises:
+            Unreadable: what can't be done without is missing, or is garbage.
+        """
+        before = self.before and self.stood
+        driver = place.link("driver")
+        ids = before.ids if before else family.modalias or family.read_modalias(self, place) or self._file_ids(place)
+        group = before.iommu_group if before and before.driver == driver else self._group(place)
+        netdevs = tuple([(netdev, None) for netdev in self.netdevs])
+        common = family.common or family.read_common(self, place)
+        return Texts(self.entry, bridge, ids, driver, group, netdevs, self.vdpa, vf_index, common)
 
     def revision(self, place: Place) -> str | None:
         """Read its revision."""
         stood = self.stood
         return meaning.revision(place.file("revision")) if stood is None else stood.common.revision
-
-    def _ids(self, place: Place, member: "Member | None") -> bytes | FileIds:
-        alias = self.modalias(place) if member is None else member.family.modalias(self, place)
-        return self._file_ids(place) if alias is None else alias
 
     def modalias(self, place: Place) -> bytes | None:
         """Read its ids and class; None where there is no such file."""
@@ -144,38 +163,48 @@ class Function(NamedTuple):
             self.note(self.name, str(error))
             return None
 
-    def _alone(self, place: Place, bus: "Bus") -> Common:
+    def _alone(self, place: Place, functions: "Functions") -> Common:
         """Read what no PF tells of it."""
         stood = self.stood
         said = place.file("sriov_totalvfs") if stood is None or stood.common.has_sriov else None
         totalvfs = meaning.totalvfs(said)
-        netdev = self.netdevs[0] if totalvfs and len(self.netdevs) == 1 else None
+        if totalvfs:
+            return self._as_pf(place, totalvfs, functions)
         return Common(
             numa_node=meaning.numa_node(place.file("numa_node")),
             revision=self.revision(place),
             pf=None if said is not None else self._physfn(place) if stood is None else stood.common.pf,
             has_sriov=said is not None,
+        )
+
+    def _as_pf(self, place: Place, totalvfs: int, functions: "Functions") -> Common:
+        files = _inside(place)
+        netdev = self.netdevs[0] if len(self.netdevs) == 1 else None
+        return Common(
+            numa_node=meaning.numa_node(place.file("numa_node")),
+            revision=self.revision(place),
+            has_sriov=True,
             sriov_totalvfs=totalvfs,
-            virtfns=self._virtfns(place, bus) if totalvfs else (),
-            serial_number=meaning.serial_number(_evidence(place, "serial_number")) if totalvfs else None,
+            virtfns=self._virtfns(place, files, functions),
+            serial_number=meaning.serial_number(_evidence(place, _SERIAL)) if _SERIAL in files else None,
             as_made=netdev is not None and meaning.as_made(_evidence(place, f"net/{netdev}/addr_assign_type")),
         )
 
-    def _virtfns(self, place: Place, bus: "Bus") -> tuple[tuple[int, str], ...]:
+    def _virtfns(self, place: Place, files: Iterable[str], functions: "Functions") -> tuple[tuple[int, str], ...]:
         """Follow a PF's virtfn links, unless all that they led to stands there still."""
-        indexes = sorted(int(found[1]) for name in bus.inside(self.name) if (found := _VIRTFN.fullmatch(name)))
+        indexes = sorted([int(name[6:]) for name in files if name.startswith("virtfn") and _NUMBER.fullmatch(name, 6)])
         known = self.stood.common.virtfns if self.stood is not None else ()
-        if [index for index, _ in known] == indexes and all(bus.stands(last(target)) for _, target in known):
+        if [index for index, _ in known] == indexes and all(_stands(last(target), functions) for _, target in known):
             return known
-        return tuple(self._followed(place, bus, indexes))
+        return tuple(self._followed(place, indexes, functions))
 
-    def _followed(self, place: Place, bus: "Bus", indexes: Iterable[int]) -> Iterator[tuple[int, str]]:
+    def _followed(self, place: Place, indexes: Iterable[int], functions: "Functions") -> Iterator[tuple[int, str]]:
         """Follow links of which any may be missing while VFs come or go."""
         for index in indexes:
             try:
                 target = place.link(f"virtfn{index}")
                 if target is not None:
-                    if last(target) not in bus.functions:
+                    if last(target) not in functions:
                         meaning.function_at(target, f"virtfn{index}")
                     yield index, target
             except Unreadable as error:
@@ -186,64 +215,57 @@ class Function(NamedTuple):
         return None if target is None else meaning.function_at(target, "physfn")
 
 
-class Bus(NamedTuple):
-    """
-    The functions of a host, as they were listed.
-
-    Attributes:
-        path: of the directory
-        functions: by name
-    """
-
-    path: str
-    functions: Mapping[str, Function]
-
-    def stands(self, name: str) -> bool:
-        """Tell whether a function is the one that stood there before."""
-        function = self.functions.get(name)
-        return function is not None and function.stood is not None
-
-    def inside(self, name: str) -> list[str]:
-        """List what a function's directory holds; by its path, which takes half the calls of a descriptor."""
-        try:
-            return os.listdir(f"{self.path}/{name}")
-        except OSError as error:
-            raise Unreadable(f"its directory: {said(error)}") from None
+Functions = Mapping[str, Function]
+"""The functions of a host, as they were listed, by name."""
 
 
 @dataclass(slots=True)
 class Family:
-    """The VFs of a PF."""
+    """
+    The VFs of a PF.
+
+    Attributes:
+        pf: its address
+        numa_node: its node, which is theirs
+        common: what they share, once one of them has told it
+        modalias: their ids and class, once one of them has told them
+    """
 
     pf: PciAddress
     numa_node: int | None
-    _common: Common | None = None
-    _modalias: bytes | None = None
+    common: Common | None = None
+    modalias: bytes | None = None
 
-    def common(self, vf: Function, place: Place) -> Common:
-        """Tell what all of them share; the revision is asked of one, of the next where that one has none."""
-        if self._common is None or self._common.revision is None:
-            self._common = Common(self.numa_node, vf.revision(place), self.pf)
-        return self._common
+    def read_common(self, vf: Function, place: Place) -> Common:
+        """Ask a VF what all of them share, the revision; the next is asked too where it has none."""
+        common = Common(self.numa_node, vf.revision(place), self.pf)
+        if common.revision is not None:
+            self.common = common
+        return common
 
-    def modalias(self, vf: Function, place: Place) -> bytes | None:
-        """Tell the ids and class of all of them; they are asked of one, of the next where that one has none."""
-        if self._modalias is None:
-            self._modalias = vf.modalias(place)
-        return self._modalias
+    def read_modalias(self, vf: Function, place: Place) -> bytes | None:
+        """Ask a VF for the ids and class of all of them; the next is asked too where it has none."""
+        self.modalias = vf.modalias(place)
+        return self.modalias
 
 
-class Member(NamedTuple):
-    """A VF of a family, and its number there."""
+def _stands(name: str, functions: Functions) -> bool:
+    """Tell whether a function is the one that stood there before."""
+    function = functions.get(name)
+    return function is not None and function.stood is not None
 
-    family: Family
-    vf_index: int
+
+def _inside(place: Place) -> list[str]:
+    try:
+        return os.listdir(place.directory)
+    except OSError as error:
+        raise Unreadable(f"its directory: {said(error)}") from None
 
 
 def _needed(place: Place, name: str) -> bytes:
     content = place.file(name)
     if content is None:
-        raise Unreadable(f"{name}: missing" if place.is_there() else "its link leads nowhere: the function is gone")
+        raise Unreadable(f"{name}: missing")
     return content
 
 

@@ -5,8 +5,8 @@ Walks the PCI functions of a host in sysfs; the only module that reads ``/sys/bu
   Problem instead of a Device; what can be told but is odd (a plain directory where the kernel has a link)
   becomes a Problem beside its Device. ``scan`` raises nothing.
 * Few system calls: each function is asked only for what may have changed and what nobody else tells (function.py).
-  VFs stand beside their PF and hang at the same bridge: they are read right after it, from there, as its ``virtfn<N>``
-  links tell.
+  VFs stand beside their PF and hang at the same bridge: they are read right after it, from its directory, as its
+  ``virtfn<N>`` links tell.
 * What a function says again is not understood again (meaning.py): the device that it made is handed back.
 """
 
@@ -14,13 +14,12 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from pci_agent.discovery.attributes import Place, Unreadable, last, opened, said, text
 from pci_agent.discovery.bridges import Bridges
 from pci_agent.discovery.children import netdevs_of, vdpa_devices
-from pci_agent.discovery.function import Bus, Family, Function, Member, Told
-from pci_agent.discovery.meaning import understood
+from pci_agent.discovery.function import Family, Function, Told
+from pci_agent.discovery.meaning import Texts, understood
 from pci_agent.errors import InvalidAddress
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Device
@@ -69,6 +68,9 @@ class Scan:
         return all(vfs[pf.address] == pf.sriov_numvfs for pf in self.devices if pf.sriov_numvfs is not None)
 
 
+_GONE = "its link leads nowhere: the function is gone"
+
+
 def scan(root: str = "/sys", before: Scan | None = None) -> Scan:
     """
     Read every PCI function below *root*.
@@ -84,13 +86,6 @@ def scan(root: str = "/sys", before: Scan | None = None) -> Scan:
         return Scan((), (Problem(None, f"{root}/bus/pci/devices: {said(error)}"),), complete=False)
 
 
-class _Beside(NamedTuple):
-    """The directory in which a PF stands, open, and the bridge that it is."""
-
-    directory: int
-    bridge: str | None
-
-
 class _Look:
     """One walk over the directory. PFs come before their VFs, since addresses sort that way."""
 
@@ -103,9 +98,8 @@ class _Look:
         self._problems: list[Problem] = []
         self._unreadable: set[PciAddress] = set()
         self._families: set[PciAddress] = set()
-        self._members: dict[str, Member] = {}
+        self._elsewhere: dict[str, tuple[Family, int]] = {}
         self._functions = {function.name: function for function in self._listed()}
-        self._bus = Bus(os.path.join(root, "bus/pci/devices"), self._functions)
 
     def scan(self) -> Scan:
         """Read every function once."""
@@ -114,7 +108,7 @@ class _Look:
         for name in names:
             function = self._functions[name]
             if name not in self._told and function.address not in self._unreadable:
-                self._tell(function, self._members.get(name))
+                self._tell(function)
         return Scan(
             tuple([self._told[name].device for name in names if name in self._told]),
             tuple(sorted(self._problems, key=_order)),
@@ -139,30 +133,48 @@ class _Look:
                 else:
                     yield Function(name, address, number, netdevs.get(name, ()), name in vdpa, before, self._note)
 
-    def _tell(self, function: Function, member: Member | None, beside: _Beside | None = None) -> None:
+    def _tell(self, function: Function) -> None:
         """Read a function and, of a PF, its VFs; what can't be told is a problem."""
         try:
-            told = self._read(function, member, beside)
+            inside = os.open(function.name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._directory)
+        except OSError as error:
+            self._leave(function, f"its directory: {said(error)}")
+        else:
+            try:
+                self._tell_inside(function, inside)
+            finally:
+                os.close(inside)
+
+    def _tell_inside(self, function: Function, inside: int) -> None:
+        try:
+            told = self._read(function, inside)
         except Unreadable as error:
-            self._note(function.name, str(error))
-            self._unreadable.add(function.address)
+            self._leave(function, str(error))
             return
         self._told[function.name] = told
         if told.device.sriov_totalvfs is not None:
-            self._tell_vfs(function, told)
+            self._tell_vfs(function, told, inside)
 
-    def _read(self, function: Function, member: Member | None, beside: _Beside | None = None) -> Told:
-        """Read a function, and understand it where it isn't what it was."""
-        directory, bridge = (self._directory, self._bridge(function)) if beside is None else beside
-        texts = function.texts(Place(f"{function.name}/", directory), bridge, member, self._bus)
-        pf = texts.common.pf
-        if member is None and pf in self._families:
-            raise Unreadable(f"it is coming or going: none of the virtfn links of {pf} leads to it")
-        before = function.before
-        if before is not None and before.texts == texts:
-            return before
-        device = understood(function.address, texts)
-        return Told(texts, before.device if before is not None and before.device == device else device)
+    def _leave(self, function: Function, cause: str) -> None:
+        """Take down that a function can't be told."""
+        try:
+            os.stat(function.name, dir_fd=self._directory)
+        except FileNotFoundError:
+            cause = _GONE
+        except OSError:
+            pass  # the cause says it
+        self._note(function.name, cause)
+        self._unreadable.add(function.address)
+
+    def _read(self, function: Function, inside: int) -> Told:
+        bridge = self._bridge(function)
+        if function.name in self._elsewhere:
+            family, index = self._elsewhere[function.name]
+            return _understood(function, function.texts_of_vf(Place("", inside), bridge, family, index))
+        texts = function.texts(inside, bridge, self._functions)
+        if texts.common.pf in self._families:
+            raise Unreadable(f"it is coming or going: none of the virtfn links of {texts.common.pf} leads to it")
+        return _understood(function, texts)
 
     def _bridge(self, function: Function) -> str | None:
         if not function.entry:
@@ -175,23 +187,34 @@ class _Look:
         except OSError as error:
             raise Unreadable(f"its link: {said(error)}") from None
 
-    def _tell_vfs(self, function: Function, pf: Told) -> None:
-        """Read the VFs of a PF from where it stands. One that doesn't stand beside it is read in its turn."""
-        self._families.add(function.address)
-        family = Family(function.address, pf.device.numa_node)
-        try:
-            with opened(f"{function.name}/..", self._directory) as directory:
-                beside = _Beside(directory, pf.texts.bridge)
-                for index, target in pf.texts.common.virtfns:
-                    vf, member = self._functions.get(last(target)), Member(family, index)
-                    if vf is None or vf.name in self._told:
-                        continue
-                    if function.entry and vf.entry and target == f"../{vf.name}":
-                        self._tell(vf, member, beside)
-                    else:
-                        self._members[vf.name] = member
-        except OSError as error:
-            self._note(function.name, f"its directory: {said(error)}")
+    def _tell_vfs(self, pf: Function, told: Told, inside: int) -> None:
+        """Read the VFs of a PF from its directory. One that doesn't stand beside it is read in its turn."""
+        self._families.add(pf.address)
+        family, bridge = Family(pf.address, told.device.numa_node), told.texts.bridge
+        for index, target in told.texts.common.virtfns:
+            name = last(target)
+            vf = self._functions.get(name)
+            if vf is None or name in self._told:
+                continue
+            if not (pf.entry and vf.entry and target == f"../{name}"):
+                self._elsewhere[name] = family, index
+                continue
+            try:
+                texts = vf.texts_of_vf(Place(f"{target}/", inside), bridge, family, index)
+                self._told[name] = _understood(vf, texts)
+            except Unreadable as error:
+                self._leave(vf, str(error))
+
+
+def _understood(function: Function, texts: Texts) -> Told:
+    """Understand what was read of a function, where it isn't what it was."""
+    before = function.before
+    if before is None:
+        return Told(texts, understood(function.address, texts))
+    if before.texts == texts:
+        return before
+    device = understood(function.address, texts)
+    return Told(texts, before.device if before.device == device else device)
 
 
 def _order(problem: Problem) -> tuple[bool, str, str]:

@@ -47,12 +47,13 @@ class PciAddress(NamedTuple):
         Raises:
             InvalidAddress: the text is anything else, a shortened form such as ``04:10.0`` included.
         """
-        found = _TEXT.fullmatch(text)
-        if found is None or int(found[3], 16) > _LAST_SLOT:
-            raise InvalidAddress(
-                f"{text!r} is not a PCI address: write domain:bus:slot.function in hex, as in 0000:04:10.0"
-            )
-        return cls(int(found[1], 16), int(found[2], 16), int(found[3], 16), int(found[4]))
+        if found := _TEXT.fullmatch(text):
+            domain, bus, slot, function = found.groups()
+            if (place := int(slot, 16)) <= _LAST_SLOT:
+                return cls(int(domain, 16), int(bus, 16), place, int(function))
+        raise InvalidAddress(
+            f"{text!r} is not a PCI address: write domain:bus:slot.function in hex, as in 0000:04:10.0"
+        )
 
     def __str__(self) -> str:
         return f"{self.domain:04x}:{self.bus:02x}:{self.slot:02x}.{self.function:x}"

@@ -282,7 +282,7 @@ def test_a_link_that_leads_nowhere_is_a_problem(sysfs: FakeSysfs) -> None:
 
 def test_a_link_to_itself_is_a_problem(sysfs: FakeSysfs) -> None:
     (sysfs.entries / PF).symlink_to(PF)
-    assert causes(sysfs) == [(PF, "driver: too many levels of symbolic links")]
+    assert causes(sysfs) == [(PF, "its directory: too many levels of symbolic links")]
 
 
 def test_garbage_where_a_number_belongs_is_a_problem(sysfs: FakeSysfs) -> None:
