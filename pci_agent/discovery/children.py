@@ -20,7 +20,7 @@ def netdevs_of(root: str, note: Note) -> dict[str, list[str]]:
     for name, target in sorted(_links(root, "class/net", note)):
         function, _, end = target.rstrip("/").rpartition("/net/")
         if end == name:
-            found.setdefault(last(function), []).append(name)
+            found.setdefault(function.rpartition("/")[2], []).append(name)
     return found
 
 

@@ -14,7 +14,7 @@ Reads one PCI function of sysfs: the texts that meaning.py understands.
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -192,23 +192,24 @@ class Function(NamedTuple):
 
     def _virtfns(self, place: Place, files: Iterable[str], functions: "Functions") -> tuple[tuple[int, str], ...]:
         """Follow a PF's virtfn links, unless all that they led to stands there still."""
-        indexes = sorted([int(name[6:]) for name in files if name.startswith("virtfn") and _NUMBER.fullmatch(name, 6)])
+        links = sorted([(int(name[6:]), name) for name in files if name[:6] == "virtfn" and _NUMBER.fullmatch(name, 6)])
         known = self.stood.common.virtfns if self.stood is not None else ()
-        if [index for index, _ in known] == indexes and all(_stands(last(target), functions) for _, target in known):
+        same = [index for index, _ in known] == [index for index, _ in links]
+        if same and all(_stands(last(target), functions) for _, target in known):
             return known
-        return tuple(self._followed(place, indexes, functions))
+        followed = [(index, self._followed(place, name, functions)) for index, name in links]
+        return tuple([(index, target) for index, target in followed if target is not None])
 
-    def _followed(self, place: Place, indexes: Iterable[int], functions: "Functions") -> Iterator[tuple[int, str]]:
-        """Follow links of which any may be missing while VFs come or go."""
-        for index in indexes:
-            try:
-                target = place.link(f"virtfn{index}")
-                if target is not None:
-                    if last(target) not in functions:
-                        meaning.function_at(target, f"virtfn{index}")
-                    yield index, target
-            except Unreadable as error:
-                self.note(self.name, str(error))
+    def _followed(self, place: Place, virtfn: str, functions: "Functions") -> str | None:
+        """Follow a link that may be missing while VFs come or go."""
+        try:
+            target = place.link(virtfn)
+            if target is not None and last(target) not in functions:
+                meaning.function_at(target, virtfn)
+        except Unreadable as error:
+            self.note(self.name, str(error))
+            return None
+        return target
 
     def _physfn(self, place: Place) -> PciAddress | None:
         target = place.link("physfn")

@@ -92,7 +92,7 @@ def understood(address: PciAddress, texts: Texts) -> Device:
     """
     ids = _ids_of_alias(texts.ids) if isinstance(texts.ids, bytes) else _ids_of_files(texts.ids)
     common = texts.common
-    netdevs = tuple([_netdev(name, mac) for name, mac in texts.netdevs])
+    netdevs = tuple([Netdev(text(name), _mac_address(said) if said else None) for name, said in texts.netdevs])
     return Device(  # by place: with keywords it takes twice as long
         address,
         None if texts.bridge is None else f"{texts.bridge}/{address.slot:02x}.{address.function}",
@@ -198,8 +198,8 @@ def _driver(target: str | None) -> str | None:
     return None if target is None else text(last(target))
 
 
-def _netdev(name: str, address: bytes | None) -> Netdev:
-    return Netdev(text(name), word(address).lower() or None if address else None)
+def _mac_address(said: bytes) -> str | None:
+    return word(said).lower() or None
 
 
 def _group(target: str | None) -> int | None:
