@@ -166,9 +166,12 @@ class MariaDB:
 
 
 class PostgreSQL:
-    """A database server; it refuses to run as root, so root lends it the packaged user."""
+    """
+    A database server that can be stopped and started again; it refuses to run as root, so root lends it the packaged
+    user. Where *steppable*, which takes libfaketime, its clock can be set apart from the machine's.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, steppable: bool = False) -> None:
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         if not programs:
             missing("PostgreSQL")
@@ -179,17 +182,22 @@ class PostgreSQL:
         if os.getuid() == 0:
             shutil.chown(self._folder, "postgres", "postgres")
             self._as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        self._clock = self._folder / "clock"
+        self._by_its_clock = _stepped_by(self._clock) if steppable else []
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
 
     def start(self) -> None:
         data = f"{self._folder}/data"
-        make = [f"{self._programs}/initdb", "-D", data, "-U", "pci", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run([*self._as_user, *make], check=True, capture_output=True, cwd="/", timeout=_PATIENCE_S)
-        run = [f"{self._programs}/postgres", "-D", data, "-p", str(self._port), "-k", str(self._folder)]
+        if not self._clock.exists():
+            self.step(0)
+            make = [f"{self._programs}/initdb", "-D", data, "-U", "pci", "-A", "trust", "-E", "UTF8", "--no-sync"]
+            subprocess.run([*self._as_user, *make], check=True, capture_output=True, cwd="/", timeout=_PATIENCE_S)
+        postgres = [*self._by_its_clock, f"{self._programs}/postgres"]
+        run = [*postgres, "-D", data, "-p", str(self._port), "-k", str(self._folder)]
         settings = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        with (self._folder / "log").open("wb") as out:
+        with (self._folder / "log").open("ab") as out:
             self._process = subprocess.Popen([*self._as_user, *run, *settings], stdout=out, stderr=out, cwd="/")
         ready = [f"{self._programs}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
         wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL")
@@ -202,8 +210,28 @@ class PostgreSQL:
         subprocess.run(make, check=True, capture_output=True, timeout=_PATIENCE_S)
         return f"postgresql+psycopg://pci@127.0.0.1:{self._port}/{name}"
 
-    def close(self) -> None:
+    def step(self, seconds: float) -> None:
+        """Let its clock be so far from the machine's."""
+        beside = self._clock.with_suffix(".new")
+        beside.write_text(f"{seconds:+.0f}\n")
+        beside.rename(self._clock)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Stop it; *at_once* leaves its next start to recover what it had in hand."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
             self._process.wait(_PATIENCE_S)
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _stepped_by(file: Path) -> list[str]:
+    """Begin the command of a program whose wall clock is to be as far from the machine's as that file says."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not found:
+        missing("libfaketime")
+    by_file = [f"LD_PRELOAD={found[0]}", f"FAKETIME_TIMESTAMP_FILE={file}", "FAKETIME_NO_CACHE=1"]
+    return ["env", *by_file, "FAKETIME_DONT_FAKE_MONOTONIC=1"]

@@ -143,6 +143,7 @@ def _chaos(asked: argparse.Namespace, folder: Path) -> Told:
         a_process=asked.a_process or -(-asked.agents // 4),
         trackers=asked.trackers,
         postgresql=asked.postgresql,
+        steppable=True,
     )
     machines = generated(folder, min(asked.agents, 8), asked.devices)
     return chaos.chaos(folder, plan, machines, seconds=asked.seconds, seed=asked.seed)

@@ -6,6 +6,7 @@ What they are asked from outside is a word, and the answer is what JSON can say:
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from typing import Any
 
 from pci_agent.agent.daemon import Daemon
 from pci_agent.agent.identity import Machine
+from pci_agent.agent.ledger import Clock
 from pci_agent.agent.reporter import Reporter, Tell
 from pci_agent.agent.senses import Senses
 from pci_agent.agent.service import Agent
@@ -102,6 +104,17 @@ class Tally:
             return dict(self._counts)
 
 
+class WallClock:
+    """A process's wall clock, which may be wrong by so many seconds."""
+
+    def __init__(self) -> None:
+        self.wrong_s = 0.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return time.time() + self.wrong_s
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What the agents of a process have in common."""
@@ -110,6 +123,7 @@ class Shared:
     transport: Any
     tally: Tally
     late: Late
+    wall: WallClock = field(default_factory=WallClock)
 
 
 class Host:
@@ -121,7 +135,8 @@ class Host:
         self.bus = Bus(settings.trouble, f"{settings.seed} {held.name} {settings.start}", shared.late)
         tell, again = (rpc.TrackerClient(transport, timeout_s=settings.timeout_s).tell for _ in range(2))
         whitelist = device_spec.parse(held.specs)
-        self.agent = Agent(store, host=held.name, whitelist=whitelist, senses=Senses(sysfs_root=held.sysfs_root))
+        senses, clock = Senses(sysfs_root=held.sysfs_root), Clock(wall=shared.wall)
+        self.agent = Agent(store, host=held.name, whitelist=whitelist, senses=senses, clock=clock)
         bell = Bell()
         reporter = Reporter(
             self.agent,
@@ -211,7 +226,8 @@ class Agents:
 
         Args:
             what: ``speak``: look and tell from now on; ``calm``: lose nothing more; ``states``: each agent's, by host;
-                ``tally``: messages so far; ``late``: whether messages are still on their way
+                ``tally``: messages so far; ``late``: whether messages are still on their way; ``clock SECONDS``:
+                have the wall clock be so wrong
         """
         if what == "speak":
             for host in self.hosts:
@@ -225,6 +241,8 @@ class Agents:
             return self._shared.tally.counts()
         elif what == "late":
             return not self._shared.late.is_done
+        elif what.startswith("clock "):
+            self._shared.wall.wrong_s = float(what.removeprefix("clock "))
         return None
 
     def stop(self) -> None:

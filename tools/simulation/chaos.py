@@ -1,8 +1,9 @@
 """
 Everything fails, and in the end all is as it was answered.
 
-While instances claim, allocate and free, the broker is stopped and started, trackers and processes of agents are
-killed and started, drivers and VFs change, and the bus loses, repeats and delays. Then all of that ends, and soon
+While instances claim, allocate and free, the broker and the database are stopped and started, trackers and processes
+of agents are killed and started, clocks are set wrong, drivers and VFs change, and the bus loses, repeats and delays.
+Then all of that ends, and soon
 every host's rows are its agent's state; judging.py says what else must hold.
 """
 
@@ -10,12 +11,12 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from services import RabbitMQ
+from services import PostgreSQL, RabbitMQ
 from simulation.agents import LIFETIME_S, Settings
 from simulation.agreement import differences, tokens_differ
 from simulation.instances import Caller, Direct, Through
@@ -50,6 +51,7 @@ def chaos(folder: Path, plan: Plan, machines: Sequence[Generated], *, seconds: f
             trackers=tuple(world.trackers),
             agents=tuple(world.holders.processes),
             cards=[each.pfs for each in machines],
+            database=world.database is not None,
         )
         seen = Seen(before=world.usages())
         quiet_s = _endured(world, machines, steps, seen, seed)
@@ -70,9 +72,10 @@ def _endured(world: World, machines: Sequence[Generated], steps: Sequence[Step],
     with (
         _threads("watch", [seen.watch.run], watching.set),
         _threads("caller", [each.run for each in seen.callers], seen.stop.set),
-        _broker(world.broker, seen.troubles) as wanted,
+        _switched("the broker", world.broker, seen.troubles) as broker,
+        _switched("the database", world.database, seen.troubles) as served,
     ):
-        _follow(steps, world, machines, wanted)
+        _follow(steps, world, machines, {Kind.BROKER: broker, Kind.DATABASE: served})
     watching.clear()
     with _threads("watch", [seen.watch.run], watching.set):
         return _quiet(world)
@@ -96,35 +99,39 @@ def _threads(name: str, targets: Sequence[Callable[[], None]], stop: Callable[[]
 
 
 @contextmanager
-def _broker(broker: RabbitMQ | None, troubles: list[str]) -> Iterator[Wanted]:
-    """Stop and start the broker as is wanted, which takes a while each time; how that failed goes to *troubles*."""
+def _switched(name: str, server: RabbitMQ | PostgreSQL | None, troubles: list[str]) -> Iterator[Wanted]:
+    """Stop and start a server as is wanted, which takes a while each time; how that failed goes to *troubles*."""
     wanted: Wanted = queue.SimpleQueue()
 
     def serve() -> None:
         try:
-            while (up := wanted.get()) is not None and broker is not None:
+            while (up := wanted.get()) is not None and server is not None:
                 if up:
-                    broker.start()
+                    server.start()
+                elif isinstance(server, PostgreSQL):
+                    server.stop(at_once=True)
                 else:
-                    broker.stop()
+                    server.stop()
         except Exception as error:  # noqa: BLE001 - told at the end
-            troubles.append(f"the broker: {type(error).__name__}: {error}")
+            troubles.append(f"{name}: {type(error).__name__}: {error}")
 
-    thread = threading.Thread(target=serve, name="broker", daemon=True)
+    thread = threading.Thread(target=serve, name=name, daemon=True)
     thread.start()
     try:
         yield wanted
-    finally:  # a broker that is being started is waited for, lest nobody stops it
+    finally:  # one that is being started is waited for, lest nobody stops it
         wanted.put(None)
         thread.join(_PATIENCE_S)
 
 
-def _follow(steps: Sequence[Step], world: World, machines: Sequence[Generated], wanted: Wanted) -> None:
+def _follow(steps: Sequence[Step], world: World, machines: Sequence[Generated], wanted: Mapping[Kind, Wanted]) -> None:
     since = time.monotonic()
     for step in steps:
         time.sleep(max(0.0, since + step.at_s - time.monotonic()))
-        if step.kind is Kind.BROKER:
-            wanted.put(step.up)
+        if step.kind in wanted:
+            wanted[step.kind].put(step.up)
+        elif step.kind is Kind.CLOCK:
+            _set_clock(step, world)
         elif step.kind is Kind.TRACKER:
             _switch(step, world.start_tracker, lambda name: world.trackers[name].kill())
         elif step.kind is Kind.AGENTS:
@@ -136,6 +143,13 @@ def _follow(steps: Sequence[Step], world: World, machines: Sequence[Generated], 
                 machine.switch_vfs(address, on=step.up)
             else:
                 machine.machine.rebind(address)
+
+
+def _set_clock(step: Step, world: World) -> None:
+    if step.target in world.holders.processes:
+        world.holders.tell(step.target, f"clock {step.by_s}")
+    elif world.database is not None:
+        world.database.step(step.by_s)
 
 
 def _switch(step: Step, up: Callable[[str], None], down: Callable[[str], None]) -> None:
@@ -163,7 +177,8 @@ def _quiet(world: World) -> float:
 def _happened(steps: Sequence[Step]) -> str:
     counts = Counter(step.kind for step in steps if not step.up or step.kind is Kind.DRIVER)
     return (
-        f"the broker stopped {counts[Kind.BROKER]} times, {counts[Kind.TRACKER]} trackers and"
-        f" {counts[Kind.AGENTS]} processes of agents killed, VFs gone {counts[Kind.VFS]} times,"
+        f"the broker stopped {counts[Kind.BROKER]} times, the database {counts[Kind.DATABASE]} times,"
+        f" {counts[Kind.TRACKER]} trackers and {counts[Kind.AGENTS]} processes of agents killed,"
+        f" clocks set wrong {counts[Kind.CLOCK]} times, VFs gone {counts[Kind.VFS]} times,"
         f" {counts[Kind.DRIVER]} drivers changed"
     )

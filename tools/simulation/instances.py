@@ -9,10 +9,13 @@ it ends by itself.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 from uuid import UUID
+
+from sqlalchemy.exc import OperationalError
 
 from pci_agent.errors import AgentSilent, MessageRefused, TrackerSilent
 from pci_agent.model.device import DevType
@@ -132,7 +135,10 @@ class Direct:
         spec = life.spec
         dev_type = None if spec.dev_type is None else DevType(spec.dev_type)
         wanted = Spec(vendor_id=spec.vendor_id, product_id=spec.product_id, dev_type=dev_type)
-        found = self._scheduler.candidates([PciRequest(request_id="", count=life.count, specs=(wanted,))]).hosts
+        try:
+            found = self._scheduler.candidates([PciRequest(request_id="", count=life.count, specs=(wanted,))]).hosts
+        except OperationalError:  # the database is away
+            return False
         life.host = self._chance.choice(found).hypervisor_hostname if found else ""
         return bool(found)
 
@@ -167,7 +173,10 @@ class Direct:
         return _written(self._journal, life, verb, lambda: self._call(life, verb, command))
 
     def _call(self, life: Life, verb: str, command: Callable[[str, str], Model]) -> Said:
-        rows = self._store.hypervisors(life.host)
+        try:
+            rows = self._store.hypervisors(life.host)
+        except OperationalError:
+            return Said()
         if not rows:
             return Said()
         try:
@@ -176,7 +185,8 @@ class Direct:
         except (AgentSilent, MessageRefused):
             return Said()
         if answer.report is not None and self._chance.random() < _SHOWN_AT_ONCE:
-            self._store.accept(answer.report)  # as a tracker does that was asked for this
+            with suppress(OperationalError):
+                self._store.accept(answer.report)  # as a tracker does that was asked for this
         devices = tuple(sorted(answer.devices.get(life.request, ())))
         return Said(answer.verdict, devices, again=answer.verdict == "stranger")
 

@@ -2,6 +2,9 @@
 
 import threading
 from collections import defaultdict
+from contextlib import suppress
+
+from sqlalchemy.exc import OperationalError
 
 from pci_agent.tracker.store import Store
 
@@ -31,11 +34,15 @@ class Watch:
         """Look until *stop*."""
         try:
             while not self._stop.wait(_EVERY_S):
-                for row in self._store.hypervisors():
-                    self.see(row["hypervisor_hostname"], row["session"], row["generation"])
-                self.looks += 1
+                with suppress(OperationalError):  # the database may be away
+                    self._look()
         except Exception as error:  # noqa: BLE001 - told at the end
             self.trouble = f"the watch died: {type(error).__name__}: {error}"
+
+    def _look(self) -> None:
+        for row in self._store.hypervisors():
+            self.see(row["hypervisor_hostname"], row["session"], row["generation"])
+        self.looks += 1
 
     def see(self, host: str, session: str, generation: int) -> None:
         """Take in what a row says now."""

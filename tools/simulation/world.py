@@ -45,6 +45,7 @@ class Plan:
         a_process: how many agents a process holds at most
         trackers: how many processes of pci-tracker
         postgresql: whether the database is PostgreSQL; else SQLite
+        steppable: whether PostgreSQL's clock can be set
         fake: whether the bus is in this process; else RabbitMQ
     """
 
@@ -52,6 +53,7 @@ class Plan:
     a_process: int = 50
     trackers: int = 1
     postgresql: bool = False
+    steppable: bool = False
     fake: bool = False
 
 
@@ -86,6 +88,12 @@ class Holders:
         self.processes[name].kill()
         self._starting.discard(name)
 
+    def tell(self, name: str, what: str) -> None:
+        """Have one of them do something; one that isn't there, or isn't ready, doesn't."""
+        process = self.processes[name]
+        if name not in self._starting and process.is_running:
+            process.ask(what)
+
     def ask(self, what: str) -> list[Any]:
         """Have all of them do or tell something, once they are ready."""
         for name in sorted(self._starting):
@@ -101,6 +109,7 @@ class World:
         self.folder = folder
         self.plan = plan
         self.broker: RabbitMQ | None = None
+        self.database: PostgreSQL | None = None
         self.transport: Any = None
         self.engine: Engine
         self.store: Store
@@ -203,7 +212,7 @@ def until(condition: Callable[[], bool], what: str, patience_s: float, every_s: 
 
 def _serve_database(world: World, stack: ExitStack) -> None:
     if world.plan.postgresql:
-        server = PostgreSQL()
+        world.database = server = PostgreSQL(steppable=world.plan.steppable)
         stack.callback(server.close)
         server.start()
         world.database_url = server.database()

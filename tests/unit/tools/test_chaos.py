@@ -16,7 +16,7 @@ LIFETIME_S = 20.0
 
 
 def made(seed: int, seconds: float = 120) -> list[Step]:
-    return schedule(seed, seconds, trackers=TRACKERS, agents=AGENTS, cards=CARDS)
+    return schedule(seed, seconds, trackers=TRACKERS, agents=AGENTS, cards=CARDS, database=True)
 
 
 def test_the_schedule_follows_from_the_seed() -> None:
