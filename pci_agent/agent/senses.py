@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from pci_agent.discovery import glance, sysfs
+from pci_agent.discovery.domains import Reading
 from pci_agent.discovery.hostuse import NOTHING_KNOWN, HostUse
-from pci_agent.discovery.libvirt import Reading
 from pci_agent.discovery.sysfs import Scan
 from pci_agent.model.device import Device
 from pci_agent.model.reality import Domains

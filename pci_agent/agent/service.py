@@ -15,8 +15,8 @@ from pci_agent import __version__
 from pci_agent.agent.ledger import Clock, Ledger
 from pci_agent.agent.senses import Seen, Senses, domains_of
 from pci_agent.agent.store import HostFacts, Store
+from pci_agent.discovery.domains import Reading
 from pci_agent.discovery.hostuse import HostUse
-from pci_agent.discovery.libvirt import Reading
 from pci_agent.discovery.sysfs import Scan
 from pci_agent.model.address import PciAddress
 from pci_agent.model.cards import cards, evidence_of

@@ -19,6 +19,8 @@ from pci_agent.bell import Bell
 from pci_agent.cmd import process
 from pci_agent.conf import agent, host, pci
 from pci_agent.discovery import hostuse, libvirt
+from pci_agent.discovery.domain_xml import Texts, parsed
+from pci_agent.discovery.domains import Reading
 from pci_agent.discovery.hostnet import Addresses, net_addresses
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.libvirtd import Libvirtd
@@ -162,9 +164,9 @@ def senses(conf: cfg.ConfigOpts, libvirtd: Libvirtd | None) -> Senses:
     if libvirtd is None:
         return Senses(sysfs_root=root, host_use=use, use_of=use_of)
     word = libvirtd
-    last: list[tuple[libvirt.Texts, str | None, Sequence[Device], libvirt.Reading]] = []
+    last: list[tuple[Texts, str | None, Sequence[Device], Reading]] = []
 
-    def reading(devices: Sequence[Device]) -> libvirt.Reading | None:
+    def reading(devices: Sequence[Device]) -> Reading | None:
         """
         Read libvirt's newest texts; while it is away those of before, with a problem more.
 
@@ -174,7 +176,7 @@ def senses(conf: cfg.ConfigOpts, libvirtd: Libvirtd | None) -> Senses:
         if said is None:
             return None
         if not last or last[0][0] is not said or last[0][1] != trouble or not _are_same(last[0][2], devices):
-            read = libvirt.parsed(said, devices, root)
+            read = parsed(said, devices, root)
             if trouble is not None:
                 read = replace(read, problems=(trouble, *read.problems), fresh=False)
             last[:] = [(said, trouble, devices, read)]

@@ -9,6 +9,7 @@ from pci_agent.agent.store import peek
 from pci_agent.cmd import process
 from pci_agent.cmd.configured import Configured
 from pci_agent.discovery import hostuse, libvirt, sysfs
+from pci_agent.discovery.domains import Reading
 from pci_agent.discovery.hostnet import Addresses, net_addresses
 from pci_agent.discovery.hostuse import HostUse
 from pci_agent.discovery.sysfs import Scan
@@ -58,7 +59,7 @@ def _use(configured: Configured, root: str, scan: Scan, unknown: list[str], *, h
     return hostuse.host_use(scan.devices, sysfs_root=root, proc_root=configured.proc_root, addresses=addresses)
 
 
-def _reading(uri: str, scan: Scan, unknown: list[str]) -> libvirt.Reading | None:
+def _reading(uri: str, scan: Scan, unknown: list[str]) -> Reading | None:
     if not uri:
         unknown.append("which domains hold what: libvirt wasn't asked")
         return None

@@ -7,8 +7,11 @@ A netdev is a function's own where it stands right below it, in ``net/``. Those 
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from pci_agent.discovery.attributes import last, links, said
+from pci_agent.errors import InvalidAddress
+from pci_agent.model.address import PciAddress
 
 Note = Callable[[str | None, str], None]
 """Takes down a problem: of which function (None: of no single one), and what."""
@@ -35,3 +38,29 @@ def _links(root: str, place: str, note: Note) -> list[tuple[str, str]]:
     except OSError as error:
         note(None, f"{place}: {said(error)}")
         return []
+
+
+def vhost_vdpa(root: str, note: Callable[[str], None]) -> dict[str, PciAddress | None]:
+    """
+    Find the vhost-vdpa devices, and the function that each stands below: ``bus/vdpa/devices/<vdpa>/vhost-vdpa-<N>``.
+
+    A vdpa device of a simulator or of a subfunction stands below no function: its address is None.
+    """
+    found: dict[str, PciAddress | None] = {}
+    place = os.path.join(root, "bus/vdpa/devices")
+    try:
+        for name, target in links(place):
+            with suppress(FileNotFoundError):  # just gone
+                children = os.listdir(os.path.join(place, name))
+                below = _parent(target)
+                found.update((child, below) for child in children if child.startswith("vhost-vdpa-"))
+    except OSError as error:
+        note(f"{place}: {said(error)}")
+    return found
+
+
+def _parent(path: str) -> PciAddress | None:
+    try:
+        return PciAddress.parse(path.rstrip("/").rpartition("/")[0].rpartition("/")[2])
+    except InvalidAddress:
+        return None

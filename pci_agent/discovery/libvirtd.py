@@ -21,7 +21,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pci_agent.discovery.libvirt import Texts, bindings, fetch, opened
+from pci_agent.discovery.domain_xml import Texts
+from pci_agent.discovery.libvirt import bindings, fetch, opened
 from pci_agent.errors import LibvirtSilent
 
 if TYPE_CHECKING:

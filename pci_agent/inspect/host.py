@@ -8,8 +8,8 @@ have been another with it.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pci_agent.discovery.domains import Reading
 from pci_agent.discovery.hostuse import HostUse
-from pci_agent.discovery.libvirt import Reading
 from pci_agent.discovery.sysfs import Scan
 from pci_agent.model.address import PciAddress
 from pci_agent.model.cards import cards

@@ -11,7 +11,7 @@ import pytest
 from buses import fake_bus
 from hosts import Host
 from pci_agent.agent.endpoint import Endpoint
-from pci_agent.discovery.libvirt import Domain, Holding, How, Reading
+from pci_agent.discovery.domains import Domain, Holding, How, Reading
 from pci_agent.errors import AgentSilent
 from pci_agent.model.address import PciAddress
 from pci_agent.tracker.store import Store

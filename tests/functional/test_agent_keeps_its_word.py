@@ -25,8 +25,8 @@ from pci_agent.agent.ledger import Clock
 from pci_agent.agent.senses import Senses
 from pci_agent.agent.service import Agent
 from pci_agent.agent.store import Store
+from pci_agent.discovery.domains import Domain, Holding, How, Reading
 from pci_agent.discovery.hostuse import HostUse
-from pci_agent.discovery.libvirt import Domain, Holding, How, Reading
 from pci_agent.model import device_spec
 from pci_agent.model.address import PciAddress
 from pci_agent.model.claims import Claim, Verdict, Wanted

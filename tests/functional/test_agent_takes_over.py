@@ -10,7 +10,7 @@ from test_reports import holds_what_the_agent_has, silence
 
 from hosts import Host
 from pci_agent.agent.commands import Commands, Done
-from pci_agent.discovery.libvirt import Domain, Holding, How, Reading
+from pci_agent.discovery.domains import Domain, Holding, How, Reading
 from pci_agent.model.address import PciAddress
 from pci_agent.model.claims import Claim, Verdict, Wanted
 from pci_agent.model.request import PciRequest, Spec

@@ -14,7 +14,7 @@ from test_reports import lose, silence
 from test_upkeep import write
 
 from centres import Centre, centre, one
-from pci_agent.discovery.libvirt import Reading
+from pci_agent.discovery.domains import Reading
 from pci_agent.tracker.store import Store
 from pci_agent.wire.commands import AttemptCommand, ClaimCommand, CommandAnswer, RequestRecord, SpecRecord
 from pci_agent.wire.control import AllocationAnswer

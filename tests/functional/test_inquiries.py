@@ -16,7 +16,7 @@ from pci_agent.agent.commands import Commands
 from pci_agent.agent.endpoint import Endpoint
 from pci_agent.cmd.agent_daemon import inquiries
 from pci_agent.cmd.host_commands import run
-from pci_agent.discovery.libvirt import Domain, Holding, How, Reading
+from pci_agent.discovery.domains import Domain, Holding, How, Reading
 from pci_agent.discovery.libvirtd import Libvirtd
 from pci_agent.errors import ConfigurationRefused
 from pci_agent.inspect.inquiries import MOST_EXPLAINED

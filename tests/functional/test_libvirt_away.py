@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pci_agent.cmd import agent_daemon, process
-from pci_agent.discovery.libvirt import DomainTexts, Texts
+from pci_agent.discovery.domain_xml import DomainTexts, Texts
 from pci_agent.discovery.libvirtd import Libvirtd
 from pci_agent.discovery.sysfs import scan
 from sysfs import FakeSysfs

@@ -9,7 +9,8 @@ import libvirt
 import pytest
 
 from machines import CARD, EVERYTHING, VF0, VF1
-from pci_agent.discovery.libvirt import Domain, Holding, How, Pool, Reading, opened, read
+from pci_agent.discovery.domains import Domain, Holding, How, Pool, Reading
+from pci_agent.discovery.libvirt import opened, read
 from pci_agent.errors import LibvirtSilent
 from pci_agent.model.address import PciAddress
 

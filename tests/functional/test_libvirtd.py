@@ -17,7 +17,9 @@ from typing import Any
 import libvirt
 import pytest
 
-from pci_agent.discovery.libvirt import Domain, DomainTexts, NetworkTexts, Reading, Texts, fetch, opened, parsed
+from pci_agent.discovery.domain_xml import DomainTexts, NetworkTexts, Texts, parsed
+from pci_agent.discovery.domains import Domain, Reading
+from pci_agent.discovery.libvirt import fetch, opened
 from pci_agent.discovery.libvirtd import Libvirtd
 from services import wait_for
 

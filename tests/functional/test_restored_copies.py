@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hosts import Host, tell
 from pci_agent.agent.conversation import Conversation, Snapshot, Speaker, State
-from pci_agent.discovery.libvirt import Domain, Holding, How, Reading
+from pci_agent.discovery.domains import Domain, Holding, How, Reading
 from pci_agent.model.address import PciAddress
 from pci_agent.tracker.store import Store, wrote
 from pci_agent.wire.messages import AgentStatus, Answer, KnownRecord, Report, Token, Verdict, device_record, digest

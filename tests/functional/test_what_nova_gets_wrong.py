@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from hosts import EVERYTHING, Host
 from pci_agent.agent.commands import Commands, Done
 from pci_agent.agent.identity import Machine
-from pci_agent.discovery.libvirt import Domain, Holding, How, Reading
+from pci_agent.discovery.domains import Domain, Holding, How, Reading
 from pci_agent.errors import ConfigurationRefused
 from pci_agent.model.address import PciAddress
 from pci_agent.model.claims import Claim, Verdict, Wanted

@@ -10,7 +10,7 @@ from labs.guest import Lab
 
 FOLLOW = """\
 import json, os, signal, subprocess, time
-from pci_agent.discovery.libvirt import parsed
+from pci_agent.discovery.domain_xml import parsed
 from pci_agent.discovery.libvirtd import Libvirtd
 from pci_agent.discovery.sysfs import scan
 

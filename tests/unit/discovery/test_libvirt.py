@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from conftest import CAPTURES
 from machines import CARD, EVERYTHING, PF, VF0, VF1
-from pci_agent.discovery.libvirt import Bearers, Held, Pooled, holdings, node_device, pooled, vhost_vdpa
+from pci_agent.discovery.children import vhost_vdpa
+from pci_agent.discovery.domain_xml import Bearers, Held, Pooled, holdings, node_device, pooled
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import Netdev
 
