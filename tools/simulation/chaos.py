@@ -128,6 +128,7 @@ def _follow(steps: Sequence[Step], world: World, machines: Sequence[Generated], 
     since = time.monotonic()
     for step in steps:
         time.sleep(max(0.0, since + step.at_s - time.monotonic()))
+        world.revive_trackers()
         if step.kind in wanted:
             wanted[step.kind].put(step.up)
         elif step.kind is Kind.CLOCK:
@@ -161,6 +162,7 @@ def _quiet(world: World) -> float:
     world.ask("calm")
 
     def agreed() -> bool:
+        world.revive_trackers()
         if any(world.ask("late")):
             return False
         states = world.states()

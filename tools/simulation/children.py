@@ -49,6 +49,7 @@ class Child:
         self.name = name
         self.log = log
         self.starts = 0
+        self.started_s = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
@@ -67,6 +68,7 @@ class Child:
                 start_new_session=True,
             )
         self.starts += 1
+        self.started_s = time.monotonic()
 
     @property
     def pid(self) -> int:
@@ -83,6 +85,11 @@ class Child:
     def is_running(self) -> bool:
         """True where it was started, and hasn't ended by itself or otherwise."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def has_ended(self) -> bool:
+        """True where it was started, and has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def kill(self) -> None:
         """End it at this very moment."""

@@ -32,6 +32,8 @@ from simulation.machines import Machine
 HOST_DOWN_S = 75
 _FAKE = "fake://"
 _READY_WITHIN_S = 120
+_STARTS_WITHIN_S = 60
+_RESTARTED_AFTER_S = 2  # RestartSec of systemd/pci-tracker.service
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
@@ -117,6 +119,7 @@ class World:
         self.url = _FAKE
         self.database_url = f"sqlite:///{folder}/tracker.sqlite"
         self.trackers: dict[str, Child] = {}
+        self._ended_s: dict[str, float] = {}
         self.holders = Holders(folder, ())
         self.here: HeldHere | None = None
 
@@ -151,6 +154,24 @@ class World:
         """Start pci-tracker under that name."""
         program = Path(sys.executable).parent / "pci-tracker"
         self.trackers[name].start([str(program), "--config-file", str(self.folder / f"{name}.conf")])
+
+    def revive_trackers(self) -> None:
+        """
+        Start those again that have ended by themselves, as systemd does: one ends whose database is away at its start.
+
+        Raises:
+            Silent: one has ended later than that.
+        """
+        now = time.monotonic()
+        for name, tracker in self.trackers.items():
+            if not tracker.has_ended:
+                continue
+            if now - tracker.started_s > _STARTS_WITHIN_S:
+                raise Silent(f"{name} has ended by itself, {now - tracker.started_s:.0f} s after its start")
+            if now - self._ended_s.setdefault(name, now) >= _RESTARTED_AFTER_S:
+                del self._ended_s[name]
+                tracker.kill()
+                self.start_tracker(name)
 
     def answers(self, tracker: str, timeout_s: float = 3) -> bool:
         """Tell whether this very tracker answers; what it is asked changes nothing."""
