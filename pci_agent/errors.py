@@ -94,7 +94,18 @@ class StoreFailed(PciAgentError):
 
 
 class MessageRefused(PciAgentError):
-    """A message can't be read: not ours, too big, or from a newer major version. It is counted, not obeyed."""
+    """
+    A message can't be read: not ours, too big, or from a newer major version. It is counted, not obeyed.
+
+    Attributes:
+        kind: what it was to be: the name of a message, of a method, or "call" where not even that is known
+        why: in a word, for counting: foreign, too_big, truncated, version, field or method
+    """
+
+    def __init__(self, text: str, *, kind: str, why: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.why = why
 
 
 class TrackerSilent(PciAgentError):

@@ -20,6 +20,7 @@ from pci_agent.bell import Bell
 from pci_agent.discovery.libvirtd import Libvirtd
 from pci_agent.errors import ConfigurationRefused, StoreFailed
 from pci_agent.model.whitelist import Whitelist
+from pci_agent.wire.refused import Refused
 
 LOG = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Daemon:
         ready_within_s: how long that is waited for at most
         again_s: how long after a look that found functions coming or going the next one is; doubled for each further
             one, up to look_interval_s
+        refused: counts the messages to the agent that couldn't be read
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Daemon:
         libvirtd: Libvirtd | None = None,
         ready_within_s: float = 10,
         again_s: float = 0.5,
+        refused: Refused | None = None,
     ) -> None:
         self._agent = agent
         self._reporter = reporter
@@ -69,6 +72,7 @@ class Daemon:
         self._libvirtd = libvirtd
         self._ready_within_s = ready_within_s
         self._first_again_s = self._again_s = again_s
+        self._refused = refused or Refused()
         self._ready = False
         self._stopping = False
         self._reloading = False
@@ -171,7 +175,7 @@ class Daemon:
             words.append(f"tracker: {self._reporter.trouble}")
         else:
             words.append("tracker: knows the newest state" if self._agent.agreed else "tracker: being told")
-        return words
+        return [*words, str(self._refused)] if self._refused.counted else words
 
     def _reload(self) -> None:
         self._reloading = False

@@ -1,8 +1,8 @@
 """
 What the agent answers on the bus: each verb reads its message, has it carried out, and answers.
 
-A message that can't be read is refused by name, and the next one is served. Where the store can't be written there
-is no answer: the caller asks again, and nothing has changed.
+A message that can't be read is refused by name and counted, and the next one is served. Where the store can't be
+written there is no answer: the caller asks again, and nothing has changed.
 """
 
 import logging
@@ -26,6 +26,7 @@ from pci_agent.wire.commands import (
     Listing,
 )
 from pci_agent.wire.messages import Model, pack, unpack
+from pci_agent.wire.refused import Refused
 
 LOG = logging.getLogger(__name__)
 
@@ -35,10 +36,11 @@ M = TypeVar("M", bound=Model)
 class Endpoint:
     """The methods that trackers call; the arguments' names are part of the protocol."""
 
-    def __init__(self, agent: Agent, *, lifetime_s: float) -> None:
+    def __init__(self, agent: Agent, *, lifetime_s: float, refused: Refused | None = None) -> None:
         self._agent = agent
         self._commands = Commands(agent)
         self._lifetime_s = lifetime_s
+        self._refused = refused or Refused()
 
     def claim(self, _context: object, body: object) -> str:
         """Claim devices for all of an instance's requests, or none."""
@@ -101,7 +103,7 @@ class Endpoint:
         try:
             asked = unpack(model, body)
         except MessageRefused as refused:
-            LOG.warning("refused a command: %s", refused)
+            self._refused.add(refused)
             return pack(_said(Done(Outcome(Verdict.REFUSED, reason=str(refused)), self._agent.ledger.token, None)))
         done = carry_out(asked)
         if done.outcome.verdict is not Verdict.OK:

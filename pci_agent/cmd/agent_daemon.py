@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from oslo_config import cfg
@@ -33,6 +33,7 @@ from pci_agent.model.device import Device
 from pci_agent.model.reality import Habits
 from pci_agent.model.whitelist import Whitelist
 from pci_agent.wire import rpc
+from pci_agent.wire.refused import Refused
 
 LOG = logging.getLogger(__name__)
 
@@ -72,19 +73,21 @@ def serve(arguments: Sequence[str], commands: Iterable[str]) -> None:
         bus = rpc.transport(conf)
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
         speaking = started(conf, store, offered, client.tell, libvirt_uri=conf.agent.libvirt_uri)
-        server = rpc.server(bus, rpc.AGENT_TOPIC, conf.host, *endpoints(conf, speaking.agent, speaking.libvirtd))
+        rpc.count_unreadable(speaking.refused)
+        server = rpc.server(bus, rpc.AGENT_TOPIC, conf.host, *endpoints(conf, speaking), refused=speaking.refused)
         # Where the broker is away this waits for it, which is no reason not to look.
         threading.Thread(target=server.start, name="starting", daemon=True).start()
         watch(conf, speaking, configured=lambda: whitelist(_configuration(arguments)))
         rpc.close(bus, server, patience_s=_PATIENCE_S)
 
 
-def endpoints(conf: cfg.ConfigOpts, device_agent: Agent, libvirtd: Libvirtd | None) -> tuple[Endpoint, Inquiries]:
+def endpoints(conf: cfg.ConfigOpts, parts: "Started") -> tuple[Endpoint, Inquiries]:
     """Give what answers on the bus: an agent's commands, and who only asks."""
-    return Endpoint(device_agent, lifetime_s=conf.agent.claim_lifetime_s), inquiries(device_agent, libvirtd)
+    commands = Endpoint(parts.agent, lifetime_s=conf.agent.claim_lifetime_s, refused=parts.refused)
+    return commands, inquiries(parts.agent, parts.libvirtd, parts.refused)
 
 
-def inquiries(device_agent: Agent, libvirtd: Libvirtd | None) -> Inquiries:
+def inquiries(device_agent: Agent, libvirtd: Libvirtd | None, refused: Refused | None = None) -> Inquiries:
     """Give what answers who only asks, from what the running agent knows; its lock is held for a moment alone."""
 
     def known() -> Known | None:
@@ -95,7 +98,7 @@ def inquiries(device_agent: Agent, libvirtd: Libvirtd | None) -> Inquiries:
         unknown = _unknown(libvirtd, answered=view.reading is not None)
         return view.whitelist, looked_at(view.scan, kept, view.use, view.reading, unknown=unknown)
 
-    return Inquiries(device_agent.ledger.agent_uuid, known)
+    return Inquiries(device_agent.ledger.agent_uuid, known, refused)
 
 
 def _unknown(libvirtd: Libvirtd | None, *, answered: bool) -> list[str]:
@@ -117,6 +120,7 @@ class Started:
         bell: rung where something has changed
         asked: set where a look is wanted soon
         libvirtd: keeps libvirt's word newest; None where it isn't asked; not started yet
+        refused: counts the messages to the agent that can't be read
     """
 
     agent: Agent
@@ -124,6 +128,7 @@ class Started:
     bell: Bell
     asked: threading.Event
     libvirtd: Libvirtd | None
+    refused: Refused = field(default_factory=Refused)
 
     def look_soon(self) -> None:
         """Ask for a look; any thread may."""
@@ -224,6 +229,7 @@ def watch(conf: cfg.ConfigOpts, parts: Started, *, configured: Callable[[], Whit
         look_interval_s=conf.agent.look_interval_s,
         watchdog_s=process.watchdog_s(),
         libvirtd=parts.libvirtd,
+        refused=parts.refused,
     )
     uevents = Uevents(parts.look_soon) if process.is_running_systems(conf.agent.sysfs_root) else None
 

@@ -31,7 +31,7 @@ def _serve(arguments: Sequence[str]) -> None:
     server = http_server(_application(conf), conf.api.bind_host, conf.api.bind_port)
     thread = threading.Thread(target=server.serve, name="http", daemon=True)
     thread.start()
-    process.wait_until_stopped(process.notifier(), f"serving on {conf.api.bind_host}:{conf.api.bind_port}")
+    process.wait_until_stopped(process.notifier(), lambda: f"serving on {conf.api.bind_host}:{conf.api.bind_port}")
     server.stop()
     thread.join()
 

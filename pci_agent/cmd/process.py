@@ -271,8 +271,14 @@ def run_until_stopped(
         raise failures[0]
 
 
-def wait_until_stopped(notify: Callable[[str], None], status: str) -> None:
-    """Say that all is ready, feed the watchdog, and return when a signal asks to stop."""
+def wait_until_stopped(notify: Callable[[str], None], status: Callable[[], str]) -> None:
+    """
+    Say that all is ready, feed the watchdog, and return when a signal asks to stop.
+
+    Args:
+        notify: sends one datagram to systemd
+        status: words how the process fares; asked at the start, and with the watchdog
+    """
     bell, over = Bell(), False
 
     def stop() -> None:
@@ -280,9 +286,9 @@ def wait_until_stopped(notify: Callable[[str], None], status: str) -> None:
         over = True
 
     on_signals(stop, None, bell)
-    notify(f"READY=1\nSTATUS={status}")
+    notify(f"READY=1\nSTATUS={status()}")
     every = watchdog_s()
     while not over:
         if not bell.wait(None if every is None else every / 2):
-            notify("WATCHDOG=1")
+            notify(f"WATCHDOG=1\nSTATUS={status()}")
     notify("STOPPING=1")

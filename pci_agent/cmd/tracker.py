@@ -19,6 +19,7 @@ from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.settler import Settler
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
+from pci_agent.wire.refused import Refused
 
 PROJECT = "pci-tracker"
 GROUPS = (host, tracker, alias, database, api)
@@ -56,12 +57,14 @@ def _serve(arguments: Sequence[str]) -> None:
     scheduler = Scheduler(engine, host_down_s=conf.tracker.host_down_s)
     bus = rpc.transport(conf)
     allocations = Allocations(fleet, scheduler, rpc.AgentClient(bus, timeout_s=conf.tracker.rpc_timeout_s))
-    endpoints = (Endpoint(fleet), ControlEndpoint(allocations, scheduler, fleet))
-    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints)
+    refused = Refused()
+    rpc.count_unreadable(refused)
+    endpoints = (Endpoint(fleet, refused), ControlEndpoint(allocations, scheduler, fleet, refused))
+    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints, refused=refused)
     settler = Settler(allocations.settle_frees, interval_s=conf.tracker.settle_interval_s)
     settler.start()
     # Where the broker is away this waits for it, which is no reason not to heed signals.
     threading.Thread(target=server.start, name="starting", daemon=True).start()
-    process.wait_until_stopped(process.notifier(), "answering agents")
+    process.wait_until_stopped(process.notifier(), lambda: f"answering agents; {refused}".rstrip("; "))
     settler.stop()
     rpc.close(bus, server, patience_s=_PATIENCE_S)

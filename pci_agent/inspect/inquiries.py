@@ -20,6 +20,7 @@ from pci_agent.model.claims import Verdict
 from pci_agent.model.whitelist import Whitelist
 from pci_agent.wire.commands import ExplainCommand, InquiryAnswer, PlanCommand, RefusalRecord
 from pci_agent.wire.messages import pack, unpack
+from pci_agent.wire.refused import Refused
 
 LOG = logging.getLogger(__name__)
 
@@ -40,11 +41,13 @@ class Inquiries:
     Args:
         agent_uuid: who answers
         known: tells what the agent knows now; None before its first look
+        refused: counts the messages that can't be read
     """
 
-    def __init__(self, agent_uuid: str, known: Callable[[], Known | None]) -> None:
+    def __init__(self, agent_uuid: str, known: Callable[[], Known | None], refused: Refused | None = None) -> None:
         self._agent_uuid = agent_uuid
         self._known = known
+        self._refused = refused or Refused()
 
     def explain(self, _context: object, body: object) -> str:
         """Tell why a function is offered or not."""
@@ -68,6 +71,7 @@ class Inquiries:
         try:
             asked = unpack(model, body)
         except MessageRefused as refused:
+            self._refused.add(refused)
             return _not(Verdict.REFUSED, str(refused))
         if asked.agent_uuid != self._agent_uuid:
             return _not(Verdict.STRANGER, f"this is another agent, {self._agent_uuid}")

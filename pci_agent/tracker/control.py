@@ -1,11 +1,10 @@
 """
 What the tracker answers controllers on the bus.
 
-A message that can't be read is refused by name, and the next one is served. Where the database fails no answer is
-given: the controller asks again, and whatever was begun is gone on with.
+A message that can't be read is refused by name and counted, and the next one is served. Where the database fails no
+answer is given: the controller asks again, and whatever was begun is gone on with.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -31,8 +30,7 @@ from pci_agent.wire.control import (
     Verdict,
 )
 from pci_agent.wire.messages import Model, pack, unpack
-
-LOG = logging.getLogger(__name__)
+from pci_agent.wire.refused import Refused
 
 Q = TypeVar("Q", bound=Model)
 A = TypeVar("A", CandidatesAnswer, AllocationAnswer, DevicesAnswer)
@@ -41,10 +39,13 @@ A = TypeVar("A", CandidatesAnswer, AllocationAnswer, DevicesAnswer)
 class ControlEndpoint:
     """The methods that controllers call; the arguments' names are part of the protocol."""
 
-    def __init__(self, allocations: Allocations, scheduler: Scheduler, store: Store) -> None:
+    def __init__(
+        self, allocations: Allocations, scheduler: Scheduler, store: Store, refused: Refused | None = None
+    ) -> None:
         self._allocations = allocations
         self._scheduler = scheduler
         self._store = store
+        self._refused = refused or Refused()
         self.answered: Counter[str] = Counter()
         """How many questions got which verdict since the start."""
 
@@ -121,7 +122,7 @@ class ControlEndpoint:
         try:
             told: Any = answer(unpack(question, body))
         except MessageRefused as refused:
-            LOG.warning("refused a question: %s", refused)
+            self._refused.add(refused)
             told = kind(verdict=Verdict.REFUSED, reason=str(refused))
         self.answered[told.verdict] += 1
         return pack(told)

@@ -11,6 +11,7 @@ from collections import Counter
 from pci_agent.errors import MessageRefused
 from pci_agent.tracker.store import Store
 from pci_agent.wire.messages import Answer, Heartbeat, Report, Verdict, pack, unpack
+from pci_agent.wire.refused import Refused
 
 LOG = logging.getLogger(__name__)
 
@@ -18,8 +19,9 @@ LOG = logging.getLogger(__name__)
 class Endpoint:
     """The methods that agents call; the arguments' names are part of the protocol."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, refused: Refused | None = None) -> None:
         self._store = store
+        self._refused = refused or Refused()
         self.answered: Counter[Verdict] = Counter()
         """How many messages got which verdict since the start."""
 
@@ -28,7 +30,7 @@ class Endpoint:
         try:
             answer = self._store.accept(unpack(Report, body))
         except MessageRefused as refused:
-            answer = Answer(verdict=Verdict.REFUSED, reason=str(refused))
+            answer = self._refuse(refused)
         return self._answer(answer)
 
     def heartbeat(self, _context: object, body: object) -> str:
@@ -36,11 +38,15 @@ class Endpoint:
         try:
             answer = self._store.hear(unpack(Heartbeat, body))
         except MessageRefused as refused:
-            answer = Answer(verdict=Verdict.REFUSED, reason=str(refused))
+            answer = self._refuse(refused)
         return self._answer(answer)
+
+    def _refuse(self, refused: MessageRefused) -> Answer:
+        self._refused.add(refused)
+        return Answer(verdict=Verdict.REFUSED, reason=str(refused))
 
     def _answer(self, answer: Answer) -> str:
         self.answered[answer.verdict] += 1
-        if answer.verdict in (Verdict.REFUSED, Verdict.BAD_DIGEST, Verdict.TAKEN):
+        if answer.verdict in (Verdict.BAD_DIGEST, Verdict.TAKEN):
             LOG.warning("answered %s: %s", answer.verdict, answer.reason)
         return pack(answer)

@@ -14,8 +14,10 @@ from pci_agent.wire.messages import (
     VERSION,
     DeviceRecord,
     HexId,
+    Many,
     Model,
     Name,
+    Named,
     PoolRecord,
     Report,
     Tags,
@@ -43,7 +45,7 @@ class AskedRecord(Model):
 
     request_id: Uuid
     count: Annotated[int, Field(ge=1, le=64)] = 1
-    specs: Annotated[tuple[SpecRecord, ...], Field(min_length=1, max_length=64)]
+    specs: Annotated[Many[SpecRecord], Field(min_length=1, max_length=64)]
     numa_policy: Literal["required", "legacy", "preferred", "socket"] = "legacy"
     for_port: bool = False
 
@@ -74,10 +76,10 @@ class ClaimCommand(_Command):
     instance_uuid: Uuid
     project_id: Name | None = None
     user_id: Name | None = None
-    requests: Annotated[tuple[RequestRecord, ...], Field(min_length=1, max_length=64)]
+    requests: Annotated[Many[RequestRecord], Field(min_length=1, max_length=64)]
     lifetime_s: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
-    cells: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    sockets: dict[int, int | None] = Field(default_factory=dict)
+    cells: Many[Annotated[int, Field(ge=0)]] = ()
+    sockets: Named[int, int | None] = Field(default_factory=dict)
 
 
 class AttemptCommand(_Command):
@@ -125,7 +127,7 @@ class PlanCommand(_Command):
         device_specs: the values of ``[pci] device_spec``, in order; none: nothing is offered
     """
 
-    device_specs: Annotated[tuple[_DeviceSpec, ...], Field(max_length=1024)]
+    device_specs: Annotated[Many[_DeviceSpec], Field(max_length=1024)]
 
 
 class CommandAnswer(Model):
@@ -144,7 +146,7 @@ class CommandAnswer(Model):
     version: str = VERSION
     verdict: Name
     token: Token
-    devices: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    devices: Named[str, Many[str]] = Field(default_factory=dict)
     highest: int | None = None
     reason: str | None = None
     report: Report | None = None
@@ -176,7 +178,7 @@ class InquiryAnswer(Model):
     verdict: Name
     document: str | None = None
     reason: str | None = None
-    refusals: tuple[RefusalRecord, ...] = ()
+    refusals: Many[RefusalRecord] = ()
 
 
 class Listing(Model):
@@ -184,5 +186,5 @@ class Listing(Model):
 
     version: str = VERSION
     token: Token
-    devices: tuple[DeviceRecord, ...] = ()
-    pools: tuple[PoolRecord, ...] = ()
+    devices: Many[DeviceRecord] = ()
+    pools: Many[PoolRecord] = ()

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pci_agent.wire.commands import AskedRecord
-from pci_agent.wire.messages import VERSION, Count, DeviceRecord, Model, Name, Text, Uuid
+from pci_agent.wire.messages import VERSION, Count, DeviceRecord, Many, Model, Name, Named, Text, Uuid
 
 MOST_CANDIDATES = 1000
 
@@ -37,7 +37,7 @@ class _Question(Model):
 
 
 _Instance = Annotated[str, Field(min_length=1, max_length=36, pattern=r"^[^\x00]+$")]
-_Requests = Annotated[tuple[AskedRecord, ...], Field(min_length=1, max_length=64)]
+_Requests = Annotated[Many[AskedRecord], Field(min_length=1, max_length=64)]
 
 
 class _Placed(_Question):
@@ -52,8 +52,8 @@ class _Placed(_Question):
     """
 
     requests: _Requests
-    cells: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    sockets: dict[int, int | None] = Field(default_factory=dict)
+    cells: Many[Annotated[int, Field(ge=0)]] = ()
+    sockets: Named[int, int | None] = Field(default_factory=dict)
     host: Name | None = None
 
     @model_validator(mode="after")
@@ -90,7 +90,7 @@ class ConfirmQuestion(_Question):
     """Make what an instance has claimed its own: these requests, or all of its where none is named."""
 
     instance_uuid: _Instance
-    request_ids: Annotated[tuple[Uuid, ...], Field(max_length=64)] = ()
+    request_ids: Annotated[Many[Uuid], Field(max_length=64)] = ()
 
 
 class FreeQuestion(_Question):
@@ -148,7 +148,7 @@ class CandidatesAnswer(Model):
 
     version: str = VERSION
     verdict: Name
-    hosts: tuple[CandidateRecord, ...] = ()
+    hosts: Many[CandidateRecord] = ()
     reason: Text | None = None
 
 
@@ -175,7 +175,7 @@ class AllocationRecord(Model):
     confirmed: bool = False
     agent_uuid: Uuid | None = None
     hypervisor_hostname: Name | None = None
-    devices: tuple[DeviceRecord, ...] = ()
+    devices: Many[DeviceRecord] = ()
 
 
 class AllocationAnswer(Model):
@@ -191,7 +191,7 @@ class AllocationAnswer(Model):
     version: str = VERSION
     verdict: Name
     reason: Text | None = None
-    allocations: tuple[AllocationRecord, ...] = ()
+    allocations: Many[AllocationRecord] = ()
 
 
 class HostDevice(DeviceRecord):
@@ -207,4 +207,4 @@ class DevicesAnswer(Model):
     version: str = VERSION
     verdict: Name
     reason: Text | None = None
-    devices: tuple[HostDevice, ...] = ()
+    devices: Many[HostDevice] = ()

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from pci_agent.errors import MessageRefused
 
@@ -25,9 +25,15 @@ VERSION = "1.0"
 MOST_BYTES = 32 * 1024 * 1024
 """The largest message, unpacked: forty times a host of 4,096 devices would need less."""
 
+MOST_ITEMS = 65_536
+"""The longest list in a message: sixteen hosts of 4,096 devices have so many."""
+
 _DIGEST_MODULUS = 1 << 128
+_MOST_NAME = 40
 
 _M = TypeVar("_M", bound=BaseModel)
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 _NO_NUL = r"^[^\x00]*$"
 Name = Annotated[str, Field(max_length=255, pattern=_NO_NUL)]
@@ -38,7 +44,10 @@ Text = Annotated[str, Field(pattern=_NO_NUL)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 HexId = Annotated[str, Field(pattern=r"^[0-9a-f]{4}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Tags = dict[str, str | None]
+# What is wrong with each item of a long list takes far more memory than the list: so the first one is enough.
+Many = Annotated[tuple[_V, ...], FailFast(), Field(max_length=MOST_ITEMS)]
+Named = Annotated[dict[_K, _V], FailFast(), Field(max_length=MOST_ITEMS)]
+Tags = Named[str, str | None]
 
 
 class Model(BaseModel):
@@ -86,7 +95,7 @@ class DeviceRecord(Model):
     status: Short
     status_reason: Text | None = None
     tags: Tags = Field(default_factory=dict)
-    extra_info: dict[str, str] = Field(default_factory=dict)
+    extra_info: Named[str, str] = Field(default_factory=dict)
     instance_uuid: Uuid | None = None
     request_id: Uuid | None = None
     attempt: Count = 0
@@ -137,9 +146,9 @@ class AgentStatus(Model):
 
     counter: Count
     agent_version: Name
-    problems: tuple[ProblemRecord, ...] = ()
-    config_errors: tuple[str, ...] = ()
-    unresolved_devnames: tuple[str, ...] = ()
+    problems: Many[ProblemRecord] = ()
+    config_errors: Many[str] = ()
+    unresolved_devnames: Many[str] = ()
     observing: bool = False
 
 
@@ -159,7 +168,7 @@ class _FromAgent(Model):
     agent_uuid: Uuid
     host: Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)]
     session: Uuid
-    lineage: tuple[Token, ...] = ()
+    lineage: Many[Token] = ()
     status: AgentStatus | None = None
 
 
@@ -177,9 +186,9 @@ class Report(_FromAgent):
     over: Token | None
     token: Token
     full: bool
-    devices: tuple[DeviceRecord, ...] = ()
-    removed: tuple[Uuid, ...] = ()
-    pools: tuple[PoolRecord, ...] = ()
+    devices: Many[DeviceRecord] = ()
+    removed: Many[Uuid] = ()
+    pools: Many[PoolRecord] = ()
 
     @model_validator(mode="after")
     def _is_one_state(self) -> Self:
@@ -249,7 +258,7 @@ class Answer(Model):
     verdict: Verdict
     token: Token | None = None
     reason: str | None = None
-    known: tuple[KnownRecord, ...] = ()
+    known: Many[KnownRecord] = ()
 
 
 def digest(hashes: Iterable[str]) -> str:
@@ -283,37 +292,48 @@ def unpack(kind: type[_M], body: object) -> _M:
     Raises:
         MessageRefused: the text says why: not ours, too big, of another major version, or a field that can't be.
     """
-    text = _unpacked(kind.__name__, body)
+    name = kind.__name__
+    text = _unpacked(name, body)
     try:
         version = _Versioned.model_validate_json(text).version
     except ValidationError:
-        raise MessageRefused(f"{kind.__name__}: not a message of pci-agent's: no version in it") from None
+        raise _foreign(name, "no version in it") from None
     if version.partition(".")[0] != VERSION.partition(".")[0]:
-        raise MessageRefused(f"{kind.__name__}: version {version[:20]} can't be read here, {VERSION} can: upgrade me")
+        what = f"{name}: version {version} can't be read here, {VERSION} can: upgrade me"
+        raise MessageRefused(what, kind=name, why="version")
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "as a whole"
-        raise MessageRefused(f"{kind.__name__} {version}: {where}: {first['msg']}") from None
+        # Names in it may be of anybody's making and of any length.
+        where = ascii(".".join(str(part)[:_MOST_NAME] for part in first["loc"]))[1:-1] or "as a whole"
+        raise MessageRefused(f"{name} {version}: {where}: {first['msg']}", kind=name, why="field") from None
 
 
 class _Versioned(Model):
-    version: str
+    version: Annotated[str, Field(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
 
 
 def _unpacked(name: str, body: object) -> bytes:
     if not isinstance(body, str):
-        raise MessageRefused(f"{name}: not a message of pci-agent's: its body is no text")
+        raise _foreign(name, "its body is no text")
     if len(body) > MOST_BYTES:
-        raise MessageRefused(f"{name}: too big: {len(body)} bytes, at most {MOST_BYTES} are read")
+        raise _too_big(name, f"{len(body)} bytes, at most {MOST_BYTES} are read")
     try:
         unpacking = zlib.decompressobj()
         text = unpacking.decompress(base64.b64decode(body, validate=True), MOST_BYTES)
     except (binascii.Error, zlib.error, ValueError):
-        raise MessageRefused(f"{name}: not a message of pci-agent's: its body can't be unpacked") from None
+        raise _foreign(name, "its body can't be unpacked") from None
     if unpacking.unconsumed_tail:
-        raise MessageRefused(f"{name}: too big: more than {MOST_BYTES} bytes unpacked")
+        raise _too_big(name, f"more than {MOST_BYTES} bytes unpacked")
     if not unpacking.eof:
-        raise MessageRefused(f"{name}: it breaks off in the middle")
+        raise MessageRefused(f"{name}: it breaks off in the middle", kind=name, why="truncated")
     return text
+
+
+def _foreign(name: str, what: str) -> MessageRefused:
+    return MessageRefused(f"{name}: not a message of pci-agent's: {what}", kind=name, why="foreign")
+
+
+def _too_big(name: str, what: str) -> MessageRefused:
+    return MessageRefused(f"{name}: too big: {what}", kind=name, why="too_big")

@@ -7,6 +7,7 @@ A call never waits for a broker to come back (``retry=0``): who has something to
 newest state then.
 """
 
+import logging
 import sys
 import threading
 import time
@@ -26,8 +27,9 @@ import oslo_messaging  # noqa: E402
 from oslo_messaging import opts  # noqa: E402
 from oslo_messaging._metrics import client as metrics  # noqa: E402
 from oslo_messaging._tracing import client as tracing  # noqa: E402
+from oslo_messaging.rpc.server import RPCServer  # noqa: E402
 
-from pci_agent.errors import AgentSilent, ConfigurationRefused, Refusal, TrackerSilent  # noqa: E402
+from pci_agent.errors import AgentSilent, ConfigurationRefused, MessageRefused, Refusal, TrackerSilent  # noqa: E402
 from pci_agent.wire.control import (  # noqa: E402
     AllocationAnswer,
     CandidatesAnswer,
@@ -40,12 +42,15 @@ from pci_agent.wire.control import (  # noqa: E402
     ShowQuestion,
 )
 from pci_agent.wire.messages import Answer, Heartbeat, Model, Report, pack, unpack  # noqa: E402
+from pci_agent.wire.refused import Refused  # noqa: E402
 
 TRACKER_TOPIC = "pci-tracker"
 AGENT_TOPIC = "pci-agent"
 EXCHANGE = "pci"
 _VERSION = "1.0"
 _GRACE_S = 1.0
+_LOST_CALLER_S = 2
+_MOST_NAME = 80
 
 A = TypeVar("A", bound=Model)
 
@@ -66,6 +71,8 @@ def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
     conf.register_opts(metrics.oslo_messaging_metrics, group="oslo_messaging_metrics")
     conf.register_opts(tracing.oslo_messaging_tracing, group="oslo_messaging_tracing")
     conf.set_default("rabbit_quorum_queue", default=True, group="oslo_messaging_rabbit")
+    # A caller that is gone would keep a thread for a minute, sixty of them the whole server.
+    conf.set_default("kombu_missing_consumer_retry_timeout", default=_LOST_CALLER_S, group="oslo_messaging_rabbit")
     try:
         return oslo_messaging.get_rpc_transport(conf, url)
     except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure) as error:
@@ -74,14 +81,73 @@ def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
         raise ConfigurationRefused([refusal]) from error
 
 
-def server(bus: Any, topic: str, host: str, *endpoints: object) -> Any:
-    """Make a server: the endpoints' public methods answer calls to *topic*; ``start``, ``stop`` and ``wait`` it."""
-    return oslo_messaging.get_rpc_server(
-        bus,
-        oslo_messaging.Target(topic=topic, server=host, version=_VERSION),
-        endpoints,
-        access_policy=oslo_messaging.DefaultRPCAccessPolicy,
-    )
+def server(bus: Any, topic: str, host: str, *endpoints: object, refused: Refused | None = None) -> Any:
+    """
+    Make a server: the endpoints' public methods answer calls to *topic*; ``start``, ``stop`` and ``wait`` it.
+
+    Args:
+        bus: from *transport*
+        topic: which calls it answers
+        host: its own name among those that answer them
+        endpoints: take a context and a body each
+        refused: counts the calls that are none of these methods
+    """
+    target = oslo_messaging.Target(topic=topic, server=host, version=_VERSION)
+    return RPCServer(bus, target, _Dispatcher(endpoints, refused or Refused()))
+
+
+def count_unreadable(refused: Refused) -> None:
+    """Count what oslo.messaging can't even take for a call, instead of its traceback for each. Once a process."""
+    logging.getLogger("oslo.messaging._drivers.impl_rabbit").addFilter(_Unreadable(refused))
+
+
+class _Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
+    """Refuses by name what is no call of a method that there is; of each, oslo.messaging would log a traceback."""
+
+    def __init__(self, endpoints: tuple[object, ...], refused: Refused) -> None:
+        super().__init__(endpoints, None, oslo_messaging.DefaultRPCAccessPolicy)
+        self._refused = refused
+        public = ((each, name) for each in endpoints for name in dir(each) if not name.startswith("_"))
+        self._methods = {name for each, name in public if callable(getattr(each, name))}
+
+    def dispatch(self, incoming: Any) -> Any:
+        """Call the method that a message names."""
+        # Signs of life while a call runs: nobody of ours asks for them; who asks amiss ends a thread in a traceback.
+        incoming.client_timeout = None
+        try:
+            self._check(incoming.message)
+            return super().dispatch(incoming)
+        except MessageRefused as refused:
+            self._refused.add(refused)
+            raise oslo_messaging.ExpectedException from None
+
+    def _check(self, message: dict[str, Any]) -> None:
+        method, arguments = message.get("method"), message.get("args")
+        if not isinstance(method, str) or method not in self._methods or message.get("namespace") is not None:
+            called = ascii(method)[:_MOST_NAME]
+            raise MessageRefused(f"call: there is no method {called} here", kind="call", why="method")
+        if message.get("version") != _VERSION:
+            version = ascii(message.get("version"))[:_MOST_NAME]
+            what = f"{method}: calls of version {version} can't be read here, {_VERSION} can: upgrade me"
+            raise MessageRefused(what, kind=method, why="version")
+        if not isinstance(arguments, dict) or arguments.keys() != {"body"}:
+            raise MessageRefused(f"{method}: its arguments aren't one body", kind=method, why="foreign")
+
+
+class _Unreadable(logging.Filter):
+    """Counts a failure that oslo.messaging logs, and keeps it from the log."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__()
+        self._refused = refused
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not str(record.msg).startswith("Failed to process message"):
+            return True
+        error = record.exc_info[1] if record.exc_info else None
+        what = f"call: not a call of anybody's: {type(error).__name__}: {str(error)[:_MOST_NAME]!a}"
+        self._refused.add(MessageRefused(what, kind="call", why="foreign"))
+        return False
 
 
 def close(bus: Any, server: Any = None, *, patience_s: float) -> None:

@@ -85,6 +85,7 @@ def running(folder: Path, sysfs: FakeSysfs, *, libvirt_uri: str | None = None, *
             asked=parts.asked,
             look_interval_s=options.pop("look_interval_s", 60),
             libvirtd=parts.libvirtd,
+            refused=parts.refused,
             **options,
         )
         if parts.libvirtd is not None:

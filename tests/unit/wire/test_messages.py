@@ -5,13 +5,16 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pci_agent.errors import MessageRefused
 from pci_agent.wire import messages
 from pci_agent.wire.messages import Heartbeat, Report, Token, digest, digest_after, pack, unpack
+from pci_agent.wire.refused import Refused
 
 TOKEN = Token(session="s", generation=1, digest="0" * 32)
 REPORT = Report(agent_uuid="u", host="h", session="s", over=None, token=TOKEN, full=True)
+POOL = {"vendor_id": "8086", "product_id": "1520", "free": 1, "total": 1}
 
 
 def packed(document: object) -> str:
@@ -77,3 +80,29 @@ def test_the_digest_after_a_change_is_that_of_what_is_there_then(
     stay: list[str], gone: list[str], come: list[str]
 ) -> None:
     assert digest_after(digest(stay + gone), gone, come) == digest(come + stay)
+
+
+def test_what_is_refused_is_counted_by_sort_and_logged_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
+    counted = Refused()
+    assert str(counted) == ""
+    for _ in range(9):
+        counted.add(MessageRefused("Report: what", kind="Report", why="field"))
+    counted.add(MessageRefused("call: which", kind="call", why="method"))
+    assert str(counted) == "refused 10 messages (Report field 9, call method 1)"
+    assert [record.getMessage().split(" of ")[0] for record in caplog.records] == [
+        f"refused message {number}" for number in (1, 2, 4, 8, 1)
+    ]
+
+
+def test_a_refusal_is_one_short_line_whatever_names_are_in_the_message() -> None:
+    with pytest.raises(MessageRefused) as refused:
+        unpack(Report, altered(pools=[{**POOL, "tags": {"a\n" * 9999: 7}}]))
+    told = str(refused.value)
+    assert (len(told) < 300, "\n" in told, refused.value.kind, refused.value.why) == (True, False, "Report", "field")
+
+
+def test_a_long_list_of_wrong_things_is_refused_at_the_first_of_them() -> None:
+    for field, value in (("devices", [{}] * 1000), ("pools", [{"tags": {str(number): 7 for number in range(1000)}}])):
+        with pytest.raises(ValidationError) as refused:
+            Report.model_validate({**REPORT.model_dump(), field: value})
+        assert refused.value.error_count() < 20
