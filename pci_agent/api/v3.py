@@ -8,8 +8,10 @@ stand the device's uuid, its host by name, its PF, node, tags and reason; beside
 from collections.abc import Sequence
 from typing import Any
 
+from pci_agent import __version__
 from pci_agent.api.view import Document, View, extra_info, time
 from pci_agent.model import stats
+from pci_agent.model.versions import is_older
 from pci_agent.tracker.store import RowMap
 from pci_agent.wire.messages import PoolRecord
 
@@ -70,24 +72,32 @@ def _refused(row: RowMap) -> Document | None:
     }
 
 
+def _status(row: RowMap) -> Document:
+    status: Document | None = row["agent_status"]
+    return status or {}
+
+
 def _hypervisor(row: RowMap) -> Document:
+    version = _status(row).get("agent_version")
     return {
         "id": row["id"],
         "hypervisor_hostname": row["hypervisor_hostname"],
         "state": "up" if row["up"] else "down",
         "last_seen": time(row["last_seen"]),
         "refused_agent": _refused(row),
+        "observing": bool(row["observing"]),
+        "agent_version": version,
+        "agent_is_older": None if version is None else is_older(version, __version__),
         "os-pci:pci_stats": [_pool(pool) for pool in row["pci_stats"]],
     }
 
 
 def _hypervisor_detail(row: RowMap) -> Document:
-    status = row["agent_status"] or {}
+    status = _status(row)
     return {
         **_hypervisor(row),
         "physical_networks": stats.per_network(PoolRecord(**pool) for pool in row["pci_stats"]),
         "agent_uuid": row["agent_uuid"],
-        "agent_version": status.get("agent_version"),
         "problems": status.get("problems", []),
         "config_errors": status.get("config_errors", []),
         "unresolved_devnames": status.get("unresolved_devnames", []),

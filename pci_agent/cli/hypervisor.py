@@ -17,7 +17,7 @@ class ListHypervisors(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[Any]]:  # noqa: ARG002
         """Ask REST for the list."""
         hypervisors = Client.of(self).get("os-hypervisors")["hypervisors"]
-        return ("ID", "Host", "State", "Free", "Total"), [_row(hypervisor) for hypervisor in hypervisors]
+        return ("ID", "Host", "State", "Free", "Total", "Remarks"), [_row(hypervisor) for hypervisor in hypervisors]
 
 
 class ShowHypervisor(ShowOne):
@@ -43,4 +43,16 @@ def _row(hypervisor: dict[str, Any]) -> tuple[Any, ...]:
         hypervisor["state"],
         sum(pool["count"] for pool in stats),
         sum(pool["total"] for pool in stats),
+        shown(_remarks(hypervisor)),
     )
+
+
+def _remarks(hypervisor: dict[str, Any]) -> list[str]:
+    """Say what is out of the ordinary with a host."""
+    refused = hypervisor.get("refused_agent")
+    remarks = {
+        "it only observes": hypervisor.get("observing"),
+        f"its agent is older: {hypervisor.get('agent_version')}": hypervisor.get("agent_is_older"),
+        f"another agent was refused: {(refused or {}).get('agent_uuid')}": refused,
+    }
+    return [remark for remark, holds in remarks.items() if holds]

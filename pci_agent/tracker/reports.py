@@ -9,13 +9,18 @@ What a report changes, in one transaction.
 * Devices, pools and history change together with the token, or not at all.
 """
 
+import logging
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
+from pci_agent import __version__
+from pci_agent.model.versions import is_older
 from pci_agent.tracker import devices, history, pools
 from pci_agent.tracker.tables import compute_nodes, utcnow
 from pci_agent.wire.messages import Heartbeat, Report, Token
+
+LOG = logging.getLogger(__name__)
 
 _NODE = compute_nodes.c
 
@@ -69,16 +74,25 @@ def follows(message: Report | Heartbeat, session: str) -> bool:
 def keep_status(connection: Connection, message: Report | Heartbeat) -> None:
     """Keep how the agent fares, unless a later word of it is here already."""
     status = message.status
-    if status is not None:
-        connection.execute(
-            update(compute_nodes)
-            .where(speaks(message), _NODE.session == message.session, _NODE.status_counter < status.counter)
-            .values(
-                agent_status=status.model_dump(mode="json"),
-                observing=status.observing,
-                status_counter=status.counter,
-            )
+    if status is None:
+        return
+    before = connection.execute(select(_NODE.agent_status).where(speaks(message))).scalar()
+    kept = connection.execute(
+        update(compute_nodes)
+        .where(speaks(message), _NODE.session == message.session, _NODE.status_counter < status.counter)
+        .values(
+            agent_status=status.model_dump(mode="json"),
+            observing=status.observing,
+            status_counter=status.counter,
         )
+    )
+    if kept.rowcount and (before or {}).get("agent_version") != status.agent_version:
+        _tell_version(message.host, status.agent_version)
+
+
+def _tell_version(host: str, version: str) -> None:
+    older = f", older than this tracker's {__version__}: update it" if is_older(version, __version__) else ""
+    LOG.info("%s: its agent is of version %s now%s", host, version, older)
 
 
 def delete_host(connection: Connection, node_id: int, now: datetime, *still: ColumnElement[bool]) -> bool:

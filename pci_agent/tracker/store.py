@@ -142,7 +142,8 @@ class Store:
         """
         List living hosts by name, each with ``up``: whether it was heard of in the last host_down_s seconds.
 
-        One that never reported isn't here. Where another agent asked to speak for a host and was refused,
+        One that never reported isn't here, nor anywhere: a row begins with a report, a heartbeat makes none, no
+        configuration lists hosts, and a claim that names one finds it here or doesn't. Where another agent asked to speak for a host and was refused,
         refused_agent, refused_session and refused_at tell who and when, until the host's own agent starts anew.
 
         Args:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from test_reports import silence
 
-from hosts import Host
+from hosts import Host, tell
 from pci_agent.api.app import application
 from pci_agent.api.serving import http_server
 from pci_agent.tracker.store import Store
@@ -75,10 +76,30 @@ def test_a_device_is_shown_by_id_uuid_and_name(endpoint: str) -> None:
 def test_hosts_are_listed_and_shown(endpoint: str) -> None:
     (listed,) = json.loads(pcictl(endpoint, "hypervisor", "list", "-f", "json"))
     number = listed.pop("ID")
-    assert listed == {"Host": "compute-1", "State": "up", "Free": 3, "Total": 3}
+    assert listed == {"Host": "compute-1", "State": "up", "Free": 3, "Total": 3, "Remarks": []}
     shown = json.loads(pcictl(endpoint, "hypervisor", "show", "compute-1", "-f", "json"))
     assert shown["os-pci:pci_stats"][0]["physical_network"] == "physnet1"
     assert "physical_network=physnet1" in pcictl(endpoint, "hypervisor", "show", str(number))
+
+
+def test_what_is_out_of_the_ordinary_with_a_host_stands_beside_it(endpoint: str, host: Host, sqlite: Engine) -> None:
+    store = Store(sqlite, host_down_s=75)
+    status = host.agent.status.model_copy(update={"counter": 9, "agent_version": "0.0.1", "observing": True})
+    tell(store, host.agent.next_message().model_copy(update={"status": status}))
+    tell(store, host.agent.next_message().model_copy(update={"agent_uuid": "twin", "session": "its session"}))
+    (listed,) = json.loads(pcictl(endpoint, "hypervisor", "list", "-f", "json"))
+    assert listed["Remarks"] == [
+        "it only observes",
+        "its agent is older: 0.0.1",
+        "another agent was refused: twin",
+    ]
+    assert "another agent was refused: twin" in pcictl(endpoint, "hypervisor", "list")
+    silence(sqlite, "compute-1")
+    (listed,) = json.loads(pcictl(endpoint, "hypervisor", "list", "-f", "json"))
+    assert (listed["State"], len(listed["Remarks"])) == ("down", 3)
+    shown = json.loads(pcictl(endpoint, "hypervisor", "show", "compute-1", "-f", "json"))
+    told = [shown[name] for name in ("state", "observing", "agent_version", "agent_is_older")]
+    assert told == ["down", True, "0.0.1", True]
 
 
 def test_what_is_not_there_is_one_line_on_stderr(endpoint: str) -> None:
