@@ -143,8 +143,9 @@ class Store:
         List living hosts by name, each with ``up``: whether it was heard of in the last host_down_s seconds.
 
         One that never reported isn't here, nor anywhere: a row begins with a report, a heartbeat makes none, no
-        configuration lists hosts, and a claim that names one finds it here or doesn't. Where another agent asked to speak for a host and was refused,
-        refused_agent, refused_session and refused_at tell who and when, until the host's own agent starts anew.
+        configuration lists hosts, and a claim that names one finds it here or doesn't. Where another agent asked to
+        speak for a host and was refused, refused_agent, refused_session and refused_at tell who and when, until the
+        host's own agent starts anew.
 
         Args:
             name: only the host with this name, or else this id

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from pci_agent.model.state import Status
 from pci_agent.tracker.attempts import Attempt, Standing
 from pci_agent.wire.control import AllocationAnswer, AllocationRecord, Verdict
 from pci_agent.wire.messages import DeviceRecord
@@ -43,7 +44,13 @@ def record(standing: Standing, verdict: Verdict, reason: str | None = None) -> A
 def of_row(
     row: Attempt, verdict: Verdict, devices: Iterable[DeviceRecord], reason: str | None = None
 ) -> AllocationRecord:
-    """Show a request as its row has it, with these devices in order of address."""
+    """
+    Show a request as its row has it, with these devices in order of address.
+
+    What is allocated counts as confirmed, whatever the row says: that may have been lost with a database, and made anew
+    from the agents' reports.
+    """
+    known = tuple(sorted(devices, key=lambda device: device.address))
     return AllocationRecord(
         request_id=row.request_id,
         instance_uuid=row.instance_uuid,
@@ -51,8 +58,8 @@ def of_row(
         reason=reason,
         state=row.state,
         attempt=row.attempt,
-        confirmed=row.confirmed_at is not None,
+        confirmed=row.confirmed_at is not None or any(device.status == Status.ALLOCATED for device in known),
         agent_uuid=row.agent_uuid,
         hypervisor_hostname=row.host,
-        devices=tuple(sorted(devices, key=lambda device: device.address)),
+        devices=known,
     )
