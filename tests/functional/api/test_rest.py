@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from falcon.testing import TestClient
 from sqlalchemy import Engine, text
+from test_reports import silence
 
 from buses import get, rest
 from hosts import Host, tell
 from pci_agent.api.app import application
 from pci_agent.api.serving import http_server
 from pci_agent.errors import ConfigurationRefused
+from pci_agent.model.reality import Habits
 from pci_agent.tracker.store import Store
 from sysfs import FakeSysfs
 
@@ -144,3 +146,36 @@ def test_a_port_that_is_taken_is_refused_by_name(sqlite: Engine) -> None:
     with pytest.raises(ConfigurationRefused, match=r"\[api\] bind_port"):
         http_server(app, "127.0.0.1", first.bind_addr[1])
     first.stop()
+
+
+def test_a_host_is_there_from_its_first_report_on_and_never_as_one_that_was_not_seen(
+    sqlite: Engine, host: Host
+) -> None:
+    store = Store(sqlite, host_down_s=75)
+    client = rest(store)
+    host.start()
+    host.agent.answered(tell(store, host.agent.next_message()))
+    assert get(client, "/v3/os-hypervisors") == {"hypervisors": []}
+    get(client, "/v3/os-hypervisors/compute-1", 404)
+    host.report(store)
+    twin = host.agent.next_message().model_copy(update={"agent_uuid": "twin", "session": "its session"})
+    tell(store, twin)
+    (listed,) = get(client, "/v3/os-hypervisors")["hypervisors"]
+    assert (listed["hypervisor_hostname"], listed["state"]) == ("compute-1", "up")
+    silence(sqlite, "compute-1")
+    (listed,) = get(client, "/v3/os-hypervisors")["hypervisors"]
+    assert (listed["state"], listed["refused_agent"]["agent_uuid"]) == ("down", "twin")
+
+
+def test_a_host_that_is_only_observed_says_so_alone_and_in_the_list(sqlite: Engine, host: Host) -> None:
+    store = Store(sqlite, host_down_s=75)
+    client = rest(store)
+    for observe in (False, True):
+        host.habits = Habits(observe=observe)
+        host.start()
+        host.report(store)
+        (listed,) = get(client, "/v3/os-hypervisors")["hypervisors"]
+        shown = get(client, "/v3/os-hypervisors/compute-1")["hypervisor"]
+        assert (listed["observing"], shown["observing"]) == (observe, observe)
+        host.stop()
+    assert list(get(client, "/v2/openstack/os-hypervisors/compute-1")["hypervisor"]) == ["pci_stats"]
