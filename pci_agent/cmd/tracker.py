@@ -13,12 +13,13 @@ from pci_agent.conf import alias, api, database, host, tracker
 from pci_agent.model.request import parse_aliases
 from pci_agent.tracker.allocations import Allocations
 from pci_agent.tracker.control import ControlEndpoint
-from pci_agent.tracker.database import check, connect
+from pci_agent.tracker.database import AWAY, check, connect
 from pci_agent.tracker.endpoint import Endpoint
 from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.settler import Settler
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
+from pci_agent.wire.passing import Passing
 from pci_agent.wire.refused import Refused
 
 PROJECT = "pci-tracker"
@@ -60,8 +61,9 @@ def _serve(arguments: Sequence[str]) -> None:
     refused = Refused()
     rpc.count_unreadable(refused)
     endpoints = (Endpoint(fleet, refused), ControlEndpoint(allocations, scheduler, fleet, refused))
-    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints, refused=refused)
-    settler = Settler(allocations.settle_frees, interval_s=conf.tracker.settle_interval_s)
+    away = Passing(*AWAY)
+    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints, refused=refused, passing=away)
+    settler = Settler(allocations.settle_frees, interval_s=conf.tracker.settle_interval_s, passing=away)
     settler.start()
     # Where the broker is away this waits for it, which is no reason not to heed signals.
     threading.Thread(target=server.start, name="starting", daemon=True).start()

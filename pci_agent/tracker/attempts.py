@@ -26,7 +26,7 @@ from pci_agent.wire.messages import DeviceRecord, Token
 _ROW, _FREE, _NODE, _DEVICE = allocations.c, pending_frees.c, compute_nodes.c, pci_devices.c
 
 _FIRST_PAUSE_S = 2.0
-_LONGEST_PAUSE_S = 300.0
+_LONGEST_PAUSE_S = 60.0
 
 
 class State(StrEnum):

@@ -20,7 +20,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InvalidRequestError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    InvalidRequestError,
+    OperationalError,
+)
+from sqlalchemy.exc import (
+    TimeoutError as Busy,
+)
 
 from pci_agent.errors import ConfigurationRefused, Refusal, StoreFailed, StoreRefused
 from pci_agent.tracker import ids
@@ -37,6 +47,9 @@ _POSTGRESQL_LOST = ("40001", "40P01")  # can't be serialised; deadlock
 _SQLITE_LOST = (5, 6)  # busy; locked
 
 _T = TypeVar("_T")
+
+AWAY = (OperationalError, InterfaceError, Busy)
+"""What is raised where the database is away, or too busy to be asked; it passes."""
 
 
 def connect(url: str) -> Engine:

@@ -9,6 +9,8 @@ import random
 import threading
 from collections.abc import Callable
 
+from pci_agent.wire.passing import Passing
+
 LOG = logging.getLogger(__name__)
 
 _BATCH = 50
@@ -21,10 +23,12 @@ class Settler:
     Args:
         settle: sends up to so many and tells how many there were; Allocations.settle_frees
         interval_s: how long between two rounds, give or take a fifth
+        passing: which failures are trouble that passes; of others the log has a traceback
     """
 
-    def __init__(self, settle: Callable[[int], int], *, interval_s: float) -> None:
+    def __init__(self, settle: Callable[[int], int], *, interval_s: float, passing: Passing | None = None) -> None:
         self._settle = settle
+        self._passing = passing or Passing()
         self._interval_s = interval_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
@@ -43,6 +47,8 @@ class Settler:
         try:
             while self._settle(_BATCH) >= _BATCH and not self._stopping.is_set():
                 pass
+        except self._passing.kinds as trouble:
+            self._passing.add("pending frees", trouble)
         except Exception:
             LOG.exception("pending frees can't be sent at the moment; they are tried again")
 

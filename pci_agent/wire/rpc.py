@@ -42,6 +42,7 @@ from pci_agent.wire.control import (  # noqa: E402
     ShowQuestion,
 )
 from pci_agent.wire.messages import Answer, Heartbeat, Model, Report, pack, unpack  # noqa: E402
+from pci_agent.wire.passing import Passing  # noqa: E402
 from pci_agent.wire.refused import Refused  # noqa: E402
 
 TRACKER_TOPIC = "pci-tracker"
@@ -81,7 +82,14 @@ def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
         raise ConfigurationRefused([refusal]) from error
 
 
-def server(bus: Any, topic: str, host: str, *endpoints: object, refused: Refused | None = None) -> Any:
+def server(
+    bus: Any,
+    topic: str,
+    host: str,
+    *endpoints: object,
+    refused: Refused | None = None,
+    passing: Passing | None = None,
+) -> Any:
     """
     Make a server: the endpoints' public methods answer calls to *topic*; ``start``, ``stop`` and ``wait`` it.
 
@@ -91,9 +99,10 @@ def server(bus: Any, topic: str, host: str, *endpoints: object, refused: Refused
         host: its own name among those that answer them
         endpoints: take a context and a body each
         refused: counts the calls that are none of these methods
+        passing: which failures of methods are trouble that passes; of others the log has a traceback
     """
     target = oslo_messaging.Target(topic=topic, server=host, version=_VERSION)
-    return RPCServer(bus, target, _Dispatcher(endpoints, refused or Refused()))
+    return RPCServer(bus, target, _Dispatcher(endpoints, refused or Refused(), passing or Passing()))
 
 
 def count_unreadable(refused: Refused) -> None:
@@ -104,9 +113,10 @@ def count_unreadable(refused: Refused) -> None:
 class _Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
     """Refuses by name what is no call of a method that there is; of each, oslo.messaging would log a traceback."""
 
-    def __init__(self, endpoints: tuple[object, ...], refused: Refused) -> None:
+    def __init__(self, endpoints: tuple[object, ...], refused: Refused, passing: Passing) -> None:
         super().__init__(endpoints, None, oslo_messaging.DefaultRPCAccessPolicy)
         self._refused = refused
+        self._passing = passing
         public = ((each, name) for each in endpoints for name in dir(each) if not name.startswith("_"))
         self._methods = {name for each, name in public if callable(getattr(each, name))}
 
@@ -119,6 +129,9 @@ class _Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
             return super().dispatch(incoming)
         except MessageRefused as refused:
             self._refused.add(refused)
+            raise oslo_messaging.ExpectedException from None
+        except self._passing.kinds as trouble:
+            self._passing.add(incoming.message["method"], trouble)
             raise oslo_messaging.ExpectedException from None
 
     def _check(self, message: dict[str, Any]) -> None:

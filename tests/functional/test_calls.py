@@ -13,6 +13,7 @@ from pci_agent.errors import AgentSilent
 from pci_agent.wire import rpc
 from pci_agent.wire.commands import AskCommand, InquiryAnswer
 from pci_agent.wire.messages import pack, unpack
+from pci_agent.wire.passing import Passing
 
 
 class Echo:
@@ -69,3 +70,25 @@ def test_a_hanging_call_is_given_up_and_no_other_begun_until_it_ends() -> None:
             thread.join(30)
         assert ask(client, "me") is None
         assert len(hung.begun) == 6
+
+
+class Failing:
+    """Can't answer while something that it needs is away."""
+
+    def rescan(self, _context: object, body: object) -> str:  # noqa: ARG002 - it is sent by this name
+        raise ConnectionRefusedError("the database is away")
+
+
+def test_trouble_that_passes_is_told_in_one_line_and_gives_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    with bus("fake://") as opened:
+        server = rpc.server(opened, rpc.AGENT_TOPIC, "compute-1", Failing(), passing=Passing(OSError))
+        server.start()
+        client = rpc.AgentClient(opened, timeout_s=20)
+        for _ in range(3):
+            with pytest.raises(AgentSilent):
+                ask(client, "me")
+        server.stop()
+        server.wait()
+    told = [record.getMessage() for record in caplog.records]
+    assert [line for line in told if "rescan: the database is away" in line] == [told[0]]
+    assert not any(record.exc_info for record in caplog.records)

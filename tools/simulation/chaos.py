@@ -30,6 +30,9 @@ from simulation.world import Plan, World, running, until
 
 _CALLERS = 8
 _QUIET_WITHIN_S = 120
+_SETTLED_WITHIN_S = (
+    180  # a free that was tried in vain waits up to a minute, and another where the clock was right again
+)
 _PATIENCE_S = 120
 _HASTE_S = 2
 _TROUBLE = Trouble(lost=0.02, answer_lost=0.03, delayed=0.1, repeated=0.1)
@@ -169,7 +172,7 @@ def _quiet(world: World) -> float:
         return all(state["agreed"] for state in states.values()) and not tokens_differ(world.store, states)
 
     took = until(agreed, "agents and trackers to agree once nothing fails any more", _QUIET_WITHIN_S, 0.5)
-    took += until(lambda: not world.owed(), "all frees that trackers owe to be done", _QUIET_WITHIN_S, 0.5)
+    took += until(lambda: not world.owed(), "all frees that trackers owe to be done", _SETTLED_WITHIN_S, 0.5)
     # Claims that nobody wants any more end by themselves, each with a report.
     return took + until(
         lambda: not differences(world.store, world.states()), "the rows to be every agent's state", 2 * LIFETIME_S, 0.5
