@@ -17,7 +17,11 @@ Every exception that pci-agent raises on purpose.
     ├── Faulted                   what a caller of REST is told; one class a status code
     │   ├── NotFound
     │   ├── Ambiguous
-    │   └── BadRequest
+    │   ├── Conflicting
+    │   ├── BadRequest
+    │   ├── TooBig
+    │   ├── Unserved
+    │   └── HostSilent
     └── CommandFailed             a command's last line on stderr: what went wrong and the cure
 
 Raise the narrow one, catch the base at the edge. A text says what, where and the cure.
@@ -113,7 +117,17 @@ class TrackerSilent(PciAgentError):
 
 
 class Faulted(PciAgentError):
-    """What a caller of REST did, or asked for, that can't be served."""
+    """
+    What a caller of REST did, or asked for, that can't be served.
+
+    Args:
+        message: what, where and the cure
+        more: what is told beside the message, as JSON has it
+    """
+
+    def __init__(self, message: str, **more: object) -> None:
+        super().__init__(message)
+        self.more = more
 
 
 class NotFound(Faulted):
@@ -124,8 +138,24 @@ class Ambiguous(Faulted):
     """A name that several devices bear; the text lists them."""
 
 
+class Conflicting(Faulted):
+    """What is there already stands in the way, or what is asked for isn't to be had."""
+
+
 class BadRequest(Faulted):
-    """A parameter that can't be used; the text names it."""
+    """A parameter or a field that can't be used; the text names it."""
+
+
+class TooBig(Faulted):
+    """More was sent than is read."""
+
+
+class Unserved(Faulted):
+    """It can't be served at the moment; the text says when."""
+
+
+class HostSilent(Faulted):
+    """A host's agent doesn't answer; the text says what became of what was asked for."""
 
 
 class CommandFailed(PciAgentError):

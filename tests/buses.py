@@ -12,6 +12,7 @@ from oslo_config import cfg
 from pci_agent.agent.reporter import Reporter
 from pci_agent.agent.service import Agent
 from pci_agent.api.app import application
+from pci_agent.api.routes import Parts
 from pci_agent.tracker.endpoint import Endpoint
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
@@ -67,8 +68,8 @@ def reporting(url: str, agent: Agent) -> Iterator[Reporter]:
             reporter.stop(patience_s=10)
 
 
-def rest(store: Store) -> TestClient:
-    return TestClient(application(store))
+def rest(store: Store, *, most: int = 1000) -> TestClient:
+    return TestClient(application(Parts(store=store, most=most)))
 
 
 def get(client: TestClient, path: str, code: int = 200) -> Any:

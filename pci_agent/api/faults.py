@@ -11,7 +11,7 @@ import falcon
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
-from pci_agent.errors import Ambiguous, BadRequest, Faulted, NotFound
+from pci_agent.errors import Ambiguous, BadRequest, Conflicting, Faulted, HostSilent, NotFound, TooBig, Unserved
 
 LOG = logging.getLogger(__name__)
 
@@ -24,8 +24,17 @@ _NAMES = {
     409: "conflictingRequest",
     413: "overLimit",
     503: "serviceUnavailable",
+    504: "gatewayTimeout",
 }
-_CODES = {NotFound: 404, Ambiguous: 409, BadRequest: 400}
+_CODES: dict[type[Faulted], int] = {
+    BadRequest: 400,
+    NotFound: 404,
+    Ambiguous: 409,
+    Conflicting: 409,
+    TooBig: 413,
+    Unserved: 503,
+    HostSilent: 504,
+}
 
 
 def install(app: falcon.App[Any, Any]) -> None:
@@ -37,10 +46,10 @@ def install(app: falcon.App[Any, Any]) -> None:
     app.add_error_handler(Faulted, _faulted)
 
 
-def _tell(response: falcon.Response, code: int, message: str) -> None:
+def _tell(response: falcon.Response, code: int, message: str, **more: object) -> None:
     response.status = code
     response.content_type = falcon.MEDIA_JSON
-    response.data = orjson.dumps({_NAMES.get(code, "computeFault"): {"code": code, "message": message}})
+    response.data = orjson.dumps({_NAMES.get(code, "computeFault"): {"code": code, "message": message, **more}})
 
 
 def _serialize(_request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
@@ -60,7 +69,7 @@ def _refused(
 
 
 def _faulted(_request: falcon.Request, response: falcon.Response, error: Faulted, _parameters: dict[str, Any]) -> None:
-    _tell(response, _CODES[type(error)], str(error))
+    _tell(response, _CODES[type(error)], str(error), **error.more)
 
 
 def _no_database(

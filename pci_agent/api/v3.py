@@ -5,52 +5,66 @@ nova's keys keep their names and meaning (``server_uuid``, ``os-pci:pci_stats`` 
 stand the device's uuid, its host by name, its PF, node, tags and reason; beside a host, how its agent fares.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from pci_agent import __version__
-from pci_agent.api.view import Document, View, extra_info, time
+from pci_agent.api.view import Document, Shape, View, time
 from pci_agent.model import stats
 from pci_agent.model.versions import is_older
+from pci_agent.tracker import document
 from pci_agent.tracker.store import RowMap
 from pci_agent.wire.messages import PoolRecord
 
-
-def _device(row: RowMap) -> Document:
-    return {
-        "id": row["id"],
-        "uuid": row["uuid"],
-        "address": row["address"],
-        "vendor_id": row["vendor_id"],
-        "product_id": row["product_id"],
-        "status": row["status"],
-        "status_reason": row["status_reason"],
-        "compute_node_id": row["compute_node_id"],
-        "hypervisor_hostname": row["hypervisor_hostname"],
-        "dev_id": row["dev_id"],
-        "dev_type": row["dev_type"],
-        "parent_addr": row["parent_addr"],
-        "numa_node": row["numa_node"],
-        "tags": row["tags"],
-        "request_id": row["request_id"],
-    }
+_PLAIN = (
+    "id",
+    "uuid",
+    "address",
+    "vendor_id",
+    "product_id",
+    "status",
+    "status_reason",
+    "compute_node_id",
+    "dev_id",
+    "dev_type",
+    "parent_addr",
+    "numa_node",
+    "tags",
+    "request_id",
+)
+_IN_FULL = ("id", "uuid", "compute_node_id", "created_at", "updated_at", "hash", "document")
 
 
-def _device_detail(row: RowMap) -> Document:
-    return {
-        **_device(row),
-        "label": row["label"],
-        "extra_info": extra_info(row),
-        "server_uuid": row["instance_uuid"],
-        "created_at": time(row["created_at"]),
-        "updated_at": time(row["updated_at"]),
-    }
+def _devices(rows: Sequence[Any], hosts: Mapping[int, str]) -> list[Document]:
+    return [
+        {**{name: getattr(row, name) for name in _PLAIN}, "hypervisor_hostname": hosts[row.compute_node_id]}
+        for row in rows
+    ]
+
+
+def _devices_in_full(rows: Sequence[Any], hosts: Mapping[int, str]) -> list[orjson.Fragment]:
+    """Join each device's document with what its row and host say; nothing is taken apart, or written, twice."""
+    names = {node_id: orjson.dumps(name).decode() for node_id, name in hosts.items()}
+    return [
+        orjson.Fragment(
+            f'{{"id":{row_id},{document.members(facts)},"compute_node_id":{node_id},"hypervisor_hostname":'
+            f'{names[node_id]},"created_at":{_time(created)},"updated_at":{_time(updated)}}}'
+        )
+        for row_id, _, node_id, created, updated, _, facts in rows
+    ]
+
+
+def _time(moment: object) -> str:
+    return "null" if moment is None else f'"{time(moment)}"'
 
 
 def _pool(pool: dict[str, Any]) -> Document:
     return {
         **pool["tags"],
         "count": pool["free"],
+        "free": pool["free"],
         "used": pool.get("used", 0),
         "total": pool["total"],
         "vendor_id": pool["vendor_id"],
@@ -92,7 +106,7 @@ def _hypervisor(row: RowMap) -> Document:
     }
 
 
-def _hypervisor_detail(row: RowMap) -> Document:
+def _hypervisor_in_full(row: RowMap) -> Document:
     status = _status(row)
     return {
         **_hypervisor(row),
@@ -123,9 +137,11 @@ def _server(instance_uuid: str, devices: Sequence[RowMap]) -> Document:
 
 
 VIEW = View(
-    device=_device,
-    device_detail=_device_detail,
+    devices=Shape(_PLAIN, _devices),
+    devices_in_full=Shape(_IN_FULL, _devices_in_full),
     hypervisor=_hypervisor,
-    hypervisor_detail=_hypervisor_detail,
+    hypervisor_in_list=_hypervisor_in_full,
+    hypervisor_alone=_hypervisor_in_full,
     server=_server,
+    server_in_list=_server,
 )

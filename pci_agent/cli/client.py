@@ -3,7 +3,7 @@
 import json
 from typing import Any, Self
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from cliff.command import Command
@@ -50,8 +50,31 @@ class Client:
             raise CommandFailed(f"--os-endpoint {self._endpoint}: write it with http:// or https:// in front")
         asked = {name: value for name, value in query.items() if value is not None}
         url = "/".join([self._endpoint, "v3", *(quote(part, safe="") for part in path)])
+        return self._got(f"{url}?{urlencode(asked)}" if asked else url)
+
+    def all(self, key: str, *path: str, **query: str | None) -> list[Any]:
+        """
+        Get a whole list, page by page.
+
+        Args:
+            key: what the list is called in its document
+            path: as *get* takes it
+            query: likewise
+
+        Raises:
+            CommandFailed: as *get* does.
+        """
+        document = self.get(*path, **query)
+        items: list[Any] = document[key]
+        while links := document.get(f"{key}_links"):
+            # A proxy may have another name for the API than we do: only the question is taken from the link.
+            document = self.get(*path, **dict(parse_qsl(urlsplit(links[0]["href"]).query)))
+            items += document[key]
+        return items
+
+    def _got(self, url: str) -> Any:
         try:
-            with self._opener.open(f"{url}?{urlencode(asked)}" if asked else url, timeout=_TIMEOUT_S) as response:
+            with self._opener.open(url, timeout=_TIMEOUT_S) as response:
                 return json.load(response)
         except HTTPError as error:
             raise CommandFailed(_fault(error)) from None

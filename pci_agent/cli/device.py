@@ -41,7 +41,7 @@ class ListDevices(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[Any]]:
         """Ask REST for the list."""
         columns = {**_COLUMNS, **_LONG} if parsed_args.long else _COLUMNS
-        devices = Client.of(self).get("os-pci")["pci_devices"]
+        devices = Client.of(self).all("pci_devices", "os-pci")
         return tuple(columns), [tuple(shown(_named(device)[key]) for key in columns.values()) for device in devices]
 
 

@@ -16,7 +16,7 @@ class ListHypervisors(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[Any]]:  # noqa: ARG002
         """Ask REST for the list."""
-        hypervisors = Client.of(self).get("os-hypervisors")["hypervisors"]
+        hypervisors = Client.of(self).all("hypervisors", "os-hypervisors")
         return ("ID", "Host", "State", "Free", "Total", "Remarks"), [_row(hypervisor) for hypervisor in hypervisors]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from oslo_config import cfg
 
 from pci_agent.api.app import application as assemble
+from pci_agent.api.routes import Parts
 from pci_agent.api.serving import http_server
 from pci_agent.cmd import process
 from pci_agent.cmd.tracker import configuration, store
@@ -37,7 +38,7 @@ def _serve(arguments: Sequence[str]) -> None:
 
 
 def _application(conf: cfg.ConfigOpts) -> Any:
-    return assemble(store(conf))
+    return assemble(Parts(store=store(conf), most=conf.api.max_limit))
 
 
 class _Late:

@@ -21,6 +21,7 @@ from pci_agent.agent.reporter import Reporter
 from pci_agent.agent.service import Agent
 from pci_agent.agent.store import Store as AgentStore
 from pci_agent.api.app import application
+from pci_agent.api.routes import Parts
 from pci_agent.api.serving import ONLY_HOST, http_server
 from pci_agent.cli.shell import Shell
 from pci_agent.cmd import agent_daemon, process, tracker
@@ -138,7 +139,7 @@ def _serving(bus: Any, topic: str, host: str, *endpoints: object) -> Iterator[No
 
 @contextmanager
 def _served(fleet: Store, port: int) -> Iterator[str]:
-    server = http_server(application(fleet), ONLY_HOST, port)
+    server = http_server(application(Parts(store=fleet)), ONLY_HOST, port)
     thread = threading.Thread(target=server.serve, name="http", daemon=True)
     thread.start()
     try:

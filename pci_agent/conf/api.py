@@ -11,6 +11,13 @@ OPTIONS = [
         " is refused for now.",
     ),
     cfg.PortOpt("bind_port", default=8799, help="The port to serve REST on."),
+    cfg.IntOpt(
+        "max_limit",
+        default=1000,
+        min=1,
+        help="At most so many items stand on one page of a list, whatever limit is asked for. Each page links to the"
+        " next.",
+    ),
 ]
 
 

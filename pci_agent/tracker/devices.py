@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from pci_agent.tracker import document
 from pci_agent.tracker.tables import pci_devices
 from pci_agent.wire.messages import DeviceRecord, Report, digest, digest_after
 
@@ -104,7 +105,8 @@ def _facts_of(record: DeviceRecord) -> Facts:
 
 
 def _columns(record: DeviceRecord, node_id: int) -> dict[str, Any]:
-    return {**record.model_dump(mode="json"), "compute_node_id": node_id}
+    facts = record.model_dump(mode="json")
+    return {**facts, "document": document.written(facts), "compute_node_id": node_id}
 
 
 def _delete(connection: Connection, ids: Sequence[int], now: datetime) -> None:

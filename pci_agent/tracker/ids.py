@@ -6,13 +6,16 @@ begun at 1 again, an id that somebody wrote down would name another device. So i
 were listed in the lost database than seconds have passed since that was made. Ids fit into 31 bits until 2090.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, func, select, text
 
 from pci_agent.tracker.tables import compute_nodes, pci_devices, utcnow
 
 _SINCE = datetime(2026, 1, 1)  # noqa: DTZ001 - the database's times are UTC without saying so
+
+_MOST_ID = 2**31 - 1
 
 _SET = {
     "sqlite": (
@@ -41,3 +44,10 @@ def begin(connection: Connection) -> None:
         following = connection.execute(text(_NEXT[dialect].format(table=table.name))).scalar() or 1
         for statement in _SET[dialect]:
             connection.execute(text(statement.format(table=table.name, first=max(first, following))))
+
+
+def numbered(column: ColumnElement[int], name: str) -> Iterator[ColumnElement[bool]]:
+    """Compare a name with an integer column, where it is one that the column can hold."""
+    is_number = name.isascii() and name.isdigit() and not name.startswith("0")
+    if is_number and len(name) <= len(str(_MOST_ID)) and int(name) <= _MOST_ID:
+        yield column == int(name)

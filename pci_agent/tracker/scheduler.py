@@ -18,8 +18,8 @@ from pci_agent.model.fit import ANYWHERE, Assignment, GuestNuma, Undecided, fit
 from pci_agent.model.request import PciRequest
 from pci_agent.tracker import reports
 from pci_agent.tracker.explaining import Explanation, explained
+from pci_agent.tracker.ids import numbered
 from pci_agent.tracker.search import MOST_HOSTS, Search, Tried, cut
-from pci_agent.tracker.store import numbered
 from pci_agent.tracker.tables import compute_nodes
 
 _NODE = compute_nodes.c

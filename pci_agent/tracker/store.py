@@ -7,16 +7,18 @@ own.
 * An agent that finds a state here which it can't have written was restored from a copy, and gets what is here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
+from sqlalchemy import Connection, Engine, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pci_agent.tracker import history, reports, upkeep
 from pci_agent.tracker.attempts import Attempts
 from pci_agent.tracker.database import run
+from pci_agent.tracker.ids import numbered
+from pci_agent.tracker.lists import Lists
 from pci_agent.tracker.tables import compute_nodes, pci_devices, utcnow
 from pci_agent.tracker.upkeep import Disagreement
 from pci_agent.wire.messages import (
@@ -30,7 +32,6 @@ from pci_agent.wire.messages import (
 )
 
 _NODE, _DEVICE = compute_nodes.c, pci_devices.c
-_MOST_ID = 2**31 - 1
 
 _NAMES = (_DEVICE.uuid, _DEVICE.dev_id, _DEVICE.address)
 
@@ -52,6 +53,8 @@ class Store:
         self._host_down = timedelta(seconds=host_down_s)
         self.attempts = Attempts(engine, self._host_down)
         """The rows of requests, and of what is still to be freed."""
+        self.lists = Lists(engine, self._host_down)
+        """The fleet, page by page."""
 
     # What agents say
 
@@ -245,10 +248,3 @@ def _known(connection: Connection, node_id: int) -> tuple[KnownRecord, ...]:
     living = (_DEVICE.compute_node_id == node_id, _DEVICE.deleted == 0)
     rows = connection.execute(select(*columns).where(*living).order_by(_DEVICE.id)).mappings()
     return tuple(KnownRecord(**row) for row in rows)
-
-
-def numbered(column: ColumnElement[int], name: str) -> Iterator[ColumnElement[bool]]:
-    """Compare a name with an integer column, where it is one that the column can hold."""
-    is_number = name.isascii() and name.isdigit() and not name.startswith("0")
-    if is_number and len(name) <= len(str(_MOST_ID)) and int(name) <= _MOST_ID:
-        yield column == int(name)

@@ -37,6 +37,7 @@ metadata = MetaData(
 
 _TIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _DOCUMENT = JSON(none_as_null=True)
+_LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 compute_nodes = Table(
     "compute_nodes",
@@ -88,11 +89,16 @@ pci_devices = Table(
     Column("project_id", String(255)),
     Column("user_id", String(255)),
     Column("hash", String(32), nullable=False),
+    Column("document", _LONG_TEXT),
     Column("created_at", _TIME),
     Column("updated_at", _TIME),
     Column("deleted_at", _TIME),
     Column("deleted", Integer, nullable=False, server_default="0"),
     UniqueConstraint("compute_node_id", "uuid"),
+    Index("ix_pci_devices_by_host", "deleted", "compute_node_id", "id"),
+    Index("ix_pci_devices_by_address", "deleted", "address", "id"),
+    Index("ix_pci_devices_by_status", "deleted", "status", "id"),
+    Index("ix_pci_devices_by_ids", "deleted", "vendor_id", "product_id", "id"),
     Index(None, "uuid"),
     Index(None, "dev_id"),
     Index(None, "instance_uuid"),

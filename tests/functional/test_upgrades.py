@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, select
 
+from buses import get, rest
 from pci_agent.errors import StoreRefused
 from pci_agent.tracker import database, pools
 from pci_agent.tracker.migrations import versions
@@ -97,6 +98,10 @@ INSERT INTO pci_pools (compute_node_id, kind_id, vendor_id, product_id, dev_type
 VALUES (3, 77, '8086', '1520', 'type-VF', 0, '0000:04:00.0', '{"physical_network": "PhysNet1", "rack": null}',
     1, 1, 3)
 """
+DOCUMENT = """
+UPDATE pci_devices SET document = '00000000000000000000000000000001{"uuid":"device-1","status":"allocated"}'
+WHERE id = 11
+"""
 
 MADE_AT = {
     "0001": (HOSTS, DEVICES),
@@ -108,6 +113,7 @@ MADE_AT = {
     "0007": (HOSTS, OBSERVED, DEVICES, ATTEMPT, POOL, EVENT, TWIN),
     "0008": (HOSTS, OBSERVED, DEVICES, ATTEMPT, KIND, POOL_OF_A_KIND, EVENT, TWIN),
     "0010": (HOSTS, OBSERVED, DEVICES, ATTEMPT, KIND, POOL_OF_A_KIND, EVENT, TWIN, ALLOCATION, FREE),
+    "0011": (HOSTS, OBSERVED, DEVICES, DOCUMENT, ATTEMPT, KIND, POOL_OF_A_KIND, EVENT, TWIN, ALLOCATION, FREE),
 }
 """What a database of each revision may hold, as that revision's tracker could have written it. Never edit one."""
 
@@ -160,6 +166,20 @@ def test_what_was_held_before_an_upgrade_is_held_afterwards(upgraded: Store) -> 
     )
     assert held["attempt"] in (0, 5)
     assert (free["id"], free["address"], free["instance_uuid"]) == (12, "0000:04:10.4", None)
+
+
+def test_an_upgraded_device_has_its_document(upgraded: Store) -> None:
+    held, free = upgraded.devices()
+    assert held["document"].startswith(held["hash"] + '{"uuid":"device-1",')
+    (shown,) = (each for each in listed(upgraded) if each["uuid"] == "device-2")
+    assert (shown["id"], shown["tags"], shown["server_uuid"]) == (12, {}, None)
+    if free["document"] is not None:  # no tracker of this version could have left it out
+        assert json.loads(free["document"][32:]).items() <= shown.items()
+
+
+def listed(store: Store) -> list[dict[str, Any]]:
+    devices: list[dict[str, Any]] = get(rest(store), "/v3/os-pci/detail")["pci_devices"]
+    return devices
 
 
 def test_the_pools_of_an_upgraded_host_are_those_that_it_reported(upgraded: Store) -> None:

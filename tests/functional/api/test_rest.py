@@ -11,6 +11,7 @@ from test_reports import silence
 from buses import get, rest
 from hosts import Host, tell
 from pci_agent.api.app import application
+from pci_agent.api.routes import Parts
 from pci_agent.api.serving import http_server
 from pci_agent.errors import ConfigurationRefused
 from pci_agent.model.reality import Habits
@@ -60,8 +61,8 @@ class TestInBothVersions:
         assert what.split("/")[1] in fault(two_hosts, f"{prefix}/{what}", 404, "itemNotFound")
 
     def test_a_parameter_that_is_not_known_is_refused_by_name(self, two_hosts: TestClient, prefix: str) -> None:
-        message = fault(two_hosts, f"{prefix}/os-pci?status=available", 400, "badRequest")
-        assert "'status'" in message
+        message = fault(two_hosts, f"{prefix}/os-pci?statsu=available", 400, "badRequest")
+        assert "'statsu': it isn't known" in message
         message = fault(two_hosts, f"{prefix}/os-pci/1?host=compute-1", 400, "badRequest")
         assert "Known here: hypervisor" in message
 
@@ -137,11 +138,11 @@ def test_a_host_whose_name_another_agent_wants_shows_who_and_v2_does_not(sqlite:
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.1", "localhost", "::1", "127.0.0.2", ""])
 def test_any_address_but_loopback_is_refused_by_name(sqlite: Engine, address: str) -> None:
     with pytest.raises(ConfigurationRefused, match=r"\[api\] bind_host = .*no authentication yet; write 127.0.0.1"):
-        http_server(application(Store(sqlite, host_down_s=75)), address, 0)
+        http_server(application(Parts(store=Store(sqlite, host_down_s=75))), address, 0)
 
 
 def test_a_port_that_is_taken_is_refused_by_name(sqlite: Engine) -> None:
-    app = application(Store(sqlite, host_down_s=75))
+    app = application(Parts(store=Store(sqlite, host_down_s=75)))
     first = http_server(app, "127.0.0.1", 0)
     with pytest.raises(ConfigurationRefused, match=r"\[api\] bind_port"):
         http_server(app, "127.0.0.1", first.bind_addr[1])

@@ -1,0 +1,69 @@
+"""
+The table of contents of the API: every route, its name, and what answers it.
+
+A route's name is what rules are made for and what is measured; like a fault's name it never changes once it is out.
+Paths are those below a version's prefix, and the same for all versions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pci_agent.api.call import Call
+from pci_agent.api.devices import Devices
+from pci_agent.api.hypervisors import Hypervisors
+from pci_agent.api.servers import Servers
+from pci_agent.tracker.store import Store
+
+DEFAULT_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """
+    What the API is served from.
+
+    Attributes:
+        store: the fleet
+        most: so many items a page, at most and unless fewer are asked for
+    """
+
+    store: Store
+    most: int = DEFAULT_MOST
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    One method of one path.
+
+    Attributes:
+        name: what a rule is made for
+        method: HTTP's
+        path: below the version's prefix
+        answer: gives the document of a call
+    """
+
+    name: str
+    method: str
+    path: str
+    answer: Callable[[Call], Any]
+
+
+def routes(parts: Parts) -> tuple[Route, ...]:
+    """List every route of one version."""
+    devices = Devices(parts.store, parts.most)
+    hypervisors = Hypervisors(parts.store, parts.most)
+    servers = Servers(parts.store, parts.most)
+    device, host = "/os-pci/{pci_device_id}", "/os-hypervisors/{hypervisor_hostname}"
+    return (
+        Route("os-pci:index", "GET", "/os-pci", devices.index),
+        Route("os-pci:detail", "GET", "/os-pci/detail", devices.detail),
+        Route("os-pci:show", "GET", device, devices.show),
+        Route("os-pci:history", "GET", f"{device}/history", devices.history),
+        Route("os-hypervisors:index", "GET", "/os-hypervisors", hypervisors.index),
+        Route("os-hypervisors:detail", "GET", "/os-hypervisors/detail", hypervisors.detail),
+        Route("os-hypervisors:show", "GET", host, hypervisors.show),
+        Route("servers:detail", "GET", "/servers/detail", servers.detail),
+        Route("servers:show", "GET", "/servers/{server_id}", servers.show),
+    )

@@ -1,0 +1,59 @@
+"""What is served here: the versions of the API, as OpenStack's clients look for them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import falcon
+
+from pci_agent import __version__
+from pci_agent.api import v2, v3
+from pci_agent.api.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """
+    One version.
+
+    Attributes:
+        name: in paths and lists
+        prefix: what all its paths begin with
+        status: CURRENT is what new programs should use
+        view: how it shows things
+    """
+
+    name: str
+    prefix: str
+    status: str
+    view: View
+
+    def document(self, root: str) -> dict[str, Any]:
+        """Describe the version; *root* is the API's address."""
+        links = [{"rel": "self", "href": f"{root}/{self.name}/"}]
+        return {"id": self.name, "status": self.status, "min_version": "", "version": "", "links": links}
+
+
+VERSIONS = (
+    Version("v2", "/v2/{tenant_id}", "SUPPORTED", v2.VIEW),
+    Version("v3", "/v3", "CURRENT", v3.VIEW),
+)
+
+
+class Versions:
+    """All versions."""
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """List them."""
+        listed = [version.document(request.prefix) for version in VERSIONS]
+        response.media = {"name": "pci-agent", "version": __version__, "versions": listed}
+
+
+class OneVersion:
+    """One version by its name."""
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Describe it."""
+        response.media = {"version": self._version.document(request.prefix)}

@@ -1,0 +1,270 @@
+"""
+The fleet, page by page: what lists of REST are made of.
+
+A page begins after its marker, the last item of the page before, and in its order: sort key, then id. So it costs the
+same wherever it is, and what comes or goes meanwhile moves no other item from one page to another. A marker may be gone
+by now: its row is still there until it is purged. One row more than a page holds tells whether another page follows.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, String, and_, func, or_, select, tuple_, type_coerce
+
+from pci_agent.errors import BadRequest
+from pci_agent.tracker import document, reports
+from pci_agent.tracker.devices import chunks
+from pci_agent.tracker.ids import numbered
+from pci_agent.tracker.search import name_of
+from pci_agent.tracker.tables import compute_nodes, pci_device_events, pci_devices, pci_kinds
+
+_NODE, _DEVICE, _EVENT = compute_nodes.c, pci_devices.c, pci_device_events.c
+
+SORT_KEYS = ("compute_node_id", "id", "uuid", "address", "status", "vendor_id", "product_id", "dev_type")
+"""What devices may be sorted by; the first is the default."""
+
+HOST_SORT_KEYS = ("hypervisor_hostname", "id")
+"""What hosts may be sorted by; the first is the default."""
+
+_MOST_DIGITS = 18
+_TIMES = ("created_at", "updated_at", "deleted_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """
+    Which part of a list.
+
+    Attributes:
+        limit: at most so many items
+        marker: the last item of the page before; None: from the beginning
+        sort_key: one of SORT_KEYS; None for the default
+        descending: the other way round
+    """
+
+    limit: int
+    marker: str | None = None
+    sort_key: str | None = None
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """
+    Which devices. Every condition that is given must hold.
+
+    Attributes:
+        equal: values by column
+        tags: the device's own, compared without case
+        name: an id, uuid, device name or address; on several hosts several devices may have it
+        hypervisor: a host's name, or else its id
+    """
+
+    equal: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+    hypervisor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """
+    One page.
+
+    Attributes:
+        rows: in order
+        hosts: of devices: their hosts' names by compute_node_id
+        more: whether another page follows
+    """
+
+    rows: Sequence[Any]
+    hosts: Mapping[int, str]
+    more: bool
+
+
+class Lists:
+    """Reads lists; part of the tracker's store. Every method may be called by any thread."""
+
+    def __init__(self, engine: Engine, host_down: timedelta) -> None:
+        self._engine = engine
+        self._host_down = host_down
+
+    def devices(self, columns: Iterable[str], filters: Filters, page: Page) -> Listed:
+        """
+        List living devices, host by host unless the page says otherwise.
+
+        Args:
+            columns: of pci_devices, in this order; id and compute_node_id among them, and hash beside document. Times
+                are as the driver gives them, text or not
+            filters: which
+            page: of these
+
+        Raises:
+            BadRequest: the marker is no device's.
+        """
+        names = tuple(columns)
+        with self._reading() as connection:
+            query = select(*map(_column, names)).where(_DEVICE.deleted == 0, *_conditions(connection, filters))
+            query = _ordered(query, *self._place(connection, page), page)
+            found = connection.execute(query).all()
+            rows = found[: page.limit]
+            hosts = _hosts(connection, {row.compute_node_id for row in rows})
+            if "document" in names:
+                rows = _made_anew(connection, names, rows)
+            return Listed(rows, hosts, len(found) > page.limit)
+
+    def servers(self, page: Page) -> Listed:
+        """List the uuids of instances that hold devices, in their order; a marker is one of them."""
+        instance = _DEVICE.instance_uuid
+        query = select(instance).where(instance.is_not(None), _DEVICE.deleted == 0).distinct()
+        if page.marker is not None:
+            query = query.where(instance < page.marker if page.descending else instance > page.marker)
+        query = query.order_by(instance.desc() if page.descending else instance).limit(page.limit + 1)
+        with self._reading() as connection:
+            found = connection.execute(query).scalars().all()
+        return Listed(found[: page.limit], {}, len(found) > page.limit)
+
+    def held(self, instances: Sequence[str]) -> list[Mapping[Any, Any]]:
+        """List the living devices that these instances hold, each with its host's name as hypervisor_hostname."""
+        query = (
+            select(pci_devices, _NODE.hypervisor_hostname)
+            .join(compute_nodes, _DEVICE.compute_node_id == _NODE.id)
+            .where(_DEVICE.deleted == 0)
+            .order_by(_DEVICE.compute_node_id, _DEVICE.id)
+        )
+        with self._reading() as connection:
+            parts = (query.where(_DEVICE.instance_uuid.in_(part)) for part in chunks(instances))
+            return [row for part in parts for row in connection.execute(part).mappings()]
+
+    def hypervisors(self, page: Page, *, up: bool | None = None) -> Listed:
+        """
+        List living hosts by name, each with ``up``; a marker is a host's name, or else its id.
+
+        Args:
+            page: which part
+            up: only those that were heard of in the last host_down_s seconds, or only those that weren't
+
+        Raises:
+            BadRequest: the marker is no host's.
+        """
+        with self._reading() as connection:
+            silent_since = reports.clock(connection) - self._host_down
+            key = _NODE.id if page.sort_key == "id" else name_of(connection)
+            query = select(compute_nodes, (_NODE.last_seen >= silent_since).label("up")).where(_NODE.deleted == 0)
+            if up is not None:
+                query = query.where(_NODE.last_seen >= silent_since if up else _NODE.last_seen < silent_since)
+            if page.marker is not None:
+                last = _host_named(connection, page.marker, key)
+                query = query.where(key < last if page.descending else key > last)
+            query = query.order_by(key.desc() if page.descending else key).limit(page.limit + 1)
+            found = connection.execute(query).mappings().all()
+        return Listed(found[: page.limit], {}, len(found) > page.limit)
+
+    def history(self, device_uuid: str, page: Page) -> Listed:
+        """List what became of a device, newest first; a marker is an event's id."""
+        query = select(pci_device_events).where(_EVENT.device_uuid == device_uuid).order_by(_EVENT.id.desc())
+        if page.marker is not None:
+            if not (page.marker.isascii() and page.marker.isdigit() and len(page.marker) <= _MOST_DIGITS):
+                raise _unknown_marker(page.marker, "event")
+            query = query.where(_EVENT.id < int(page.marker))
+        with self._reading() as connection:
+            found = connection.execute(query.limit(page.limit + 1)).mappings().all()
+        return Listed(found[: page.limit], {}, len(found) > page.limit)
+
+    def tag_names(self) -> set[str]:
+        """Name the tags that any kind of device in the fleet has."""
+        with self._reading() as connection:
+            return {name for tags in connection.execute(select(pci_kinds.c.tags)).scalars() for name in tags}
+
+    def _place(self, connection: Connection, page: Page) -> tuple[ColumnElement[Any], tuple[Any, int] | None]:
+        """Give the column that a page is sorted by, and where it begins: the marker's value and id."""
+        key = pci_devices.c[page.sort_key or SORT_KEYS[0]]
+        if page.marker is None:
+            return key, None
+        named = or_(_DEVICE.uuid == page.marker, *numbered(_DEVICE.id, page.marker))
+        last = connection.execute(select(key, _DEVICE.id).where(named).order_by(_DEVICE.deleted, _DEVICE.id)).first()
+        if last is None:
+            raise _unknown_marker(page.marker, "device")
+        return key, (last[0], last[1])
+
+    def _reading(self) -> Connection:
+        return self._engine.connect().execution_options(reading=True)
+
+
+def _column(name: str) -> ColumnElement[Any]:
+    column: ColumnElement[Any] = pci_devices.c[name]
+    # As the driver gives it: reading thousands of times is dear where they come as text.
+    return type_coerce(column, String).label(name) if name in _TIMES else column
+
+
+def _conditions(connection: Connection, filters: Filters) -> list[ColumnElement[bool]]:
+    found = [pci_devices.c[name] == value for name, value in filters.equal.items()]
+    found += [func.lower(_DEVICE.tags[name].as_string()) == value.lower() for name, value in filters.tags.items()]
+    if filters.name is not None:
+        same = (column == filters.name for column in (_DEVICE.uuid, _DEVICE.dev_id, _DEVICE.address))
+        found.append(or_(*numbered(_DEVICE.id, filters.name), *same))
+    if filters.hypervisor is not None:
+        found.append(_DEVICE.compute_node_id == _host_id(connection, filters.hypervisor))
+    return found
+
+
+def _host_id(connection: Connection, name: str) -> int | None:
+    """Find a living host by its name, or else its id."""
+    by_name = (_NODE.hypervisor_hostname == name,)
+    for which in (by_name, tuple(numbered(_NODE.id, name))):
+        if which:
+            found: int | None = connection.execute(select(_NODE.id).where(_NODE.deleted == 0, *which)).scalar()
+            if found is not None:
+                return found
+    return None
+
+
+def _host_named(connection: Connection, name: str, key: ColumnElement[Any]) -> Any:
+    """Read the sort key of a marker, which may be a host that is gone by now."""
+    named = or_(_NODE.hypervisor_hostname == name, *numbered(_NODE.id, name))
+    query = select(key).where(named).order_by(_NODE.hypervisor_hostname != name, _NODE.deleted)
+    last = connection.execute(query).first()
+    if last is None:
+        raise _unknown_marker(name, "host")
+    return last[0]
+
+
+def _ordered(query: Select[Any], key: ColumnElement[Any], last: tuple[Any, int] | None, page: Page) -> Select[Any]:
+    """Order by key, then id, and begin after the last one."""
+    order = (key,) if key is _DEVICE.id else (key, _DEVICE.id)
+    if last is not None:
+        # Both say the same. By the first PostgreSQL and SQLite find the place in an index, by the second MariaDB.
+        values = last[-len(order) :]
+        whole = tuple_(*order) < tuple_(*values) if page.descending else tuple_(*order) > tuple_(*values)
+        beyond = key < last[0] if page.descending else key > last[0]
+        tie = _DEVICE.id < last[1] if page.descending else _DEVICE.id > last[1]
+        query = query.where(whole, or_(beyond, and_(key == last[0], tie)))
+    ordered = (each.desc() for each in order) if page.descending else iter(order)
+    return query.order_by(*ordered).limit(page.limit + 1)
+
+
+def _hosts(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
+    query = select(_NODE.id, _NODE.hypervisor_hostname)
+    return {
+        row.id: row.hypervisor_hostname
+        for part in chunks(sorted(ids))
+        for row in connection.execute(query.where(_NODE.id.in_(part)))
+    }
+
+
+def _made_anew(connection: Connection, names: Sequence[str], rows: Sequence[Any]) -> Sequence[Any]:
+    """Make the documents of rows that somebody wrote who doesn't know of documents; nearly always there are none."""
+    stale = [row.id for row in rows if not document.is_of(row.document, row.hash)]
+    if not stale:
+        return rows
+    query = select(pci_devices)
+    read = (each for part in chunks(stale) for each in connection.execute(query.where(_DEVICE.id.in_(part))).mappings())
+    made = {each["id"]: document.written(each) for each in read}
+    place = names.index("document")
+    return [(*row[:place], made.get(row.id, row.document), *row[place + 1 :]) for row in rows]
+
+
+def _unknown_marker(marker: str, what: str) -> BadRequest:
+    return BadRequest(f"Query parameter 'marker': no {what} is called {marker}; take it from the page before.")
