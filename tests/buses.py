@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from falcon.testing import TestClient
@@ -13,9 +13,17 @@ from pci_agent.agent.reporter import Reporter
 from pci_agent.agent.service import Agent
 from pci_agent.api.app import application
 from pci_agent.api.routes import Parts
+from pci_agent.errors import AgentSilent
+from pci_agent.model.request import Aliases
+from pci_agent.tracker.allocations import Allocations
 from pci_agent.tracker.endpoint import Endpoint
+from pci_agent.tracker.orders import Agents
+from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
+from pci_agent.wire.messages import Model
+
+A = TypeVar("A", bound=Model)
 
 
 @contextmanager
@@ -68,8 +76,29 @@ def reporting(url: str, agent: Agent) -> Iterator[Reporter]:
             reporter.stop(patience_s=10)
 
 
-def rest(store: Store, *, most: int = 1000) -> TestClient:
-    return TestClient(application(Parts(store=store, most=most)))
+class Nobody:
+    """Agents that don't answer."""
+
+    def call(self, host: str, verb: str, command: Model, answer: type[A]) -> A:
+        raise AgentSilent(f"{host}: nobody is asked to {verb} with {command} for {answer}")
+
+
+def parts(store: Store, *, agents: Agents | None = None, aliases: Aliases | None = None, most: int = 1000) -> Parts:
+    """What REST is served from; no agent answers unless *agents* are given."""
+    scheduler = Scheduler(store._engine, host_down_s=store._host_down.total_seconds())
+    called = agents or Nobody()
+    return Parts(
+        store=store,
+        scheduler=scheduler,
+        allocations=Allocations(store, scheduler, called),
+        agents=called,
+        aliases=aliases or {},
+        most=most,
+    )
+
+
+def rest(store: Store, *, agents: Agents | None = None, aliases: Aliases | None = None, most: int = 1000) -> TestClient:
+    return TestClient(application(parts(store, agents=agents, aliases=aliases, most=most)))
 
 
 def get(client: TestClient, path: str, code: int = 200) -> Any:

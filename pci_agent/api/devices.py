@@ -12,28 +12,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from pci_agent.api.call import Call
 from pci_agent.api.pages import Number, Paged, SortedDevices, Text, links, page
+from pci_agent.api.requests import PciId
 from pci_agent.api.view import Document, Shape, time
 from pci_agent.errors import Ambiguous, BadRequest, InvalidAddress, NotFound
 from pci_agent.model import vocabulary
 from pci_agent.model.address import PciAddress
 from pci_agent.model.device import DevType
-from pci_agent.model.json_option import Wrong
 from pci_agent.model.state import Status
 from pci_agent.tracker.lists import Filters, Page
 from pci_agent.tracker.store import RowMap, Store
 
 _TAG = "tag:"
 _LONGEST_ID = 36
-
-
-def _pci_id(text: str) -> str:
-    try:
-        found = vocabulary.pci_id("", text)
-    except Wrong as wrong:
-        raise ValueError(f"{wrong.what}; {wrong.cure}") from None
-    if found is None:
-        raise ValueError("leave it out where any will do")
-    return found
 
 
 def _address(text: str) -> str:
@@ -43,7 +33,6 @@ def _address(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
-_PciId = Annotated[str, AfterValidator(_pci_id)]
 _Uuid = Annotated[Text, StringConstraints(max_length=_LONGEST_ID)]
 _IN_ROWS = (
     "status",
@@ -61,8 +50,8 @@ class DevicesQuery(SortedDevices):
     """Which devices, which page of them, in which order."""
 
     status: Literal[tuple(map(str, Status))] | None = None  # type: ignore[valid-type]
-    vendor_id: _PciId | None = None
-    product_id: _PciId | None = None
+    vendor_id: PciId | None = None
+    product_id: PciId | None = None
     dev_type: Literal[tuple(map(str, DevType))] | None = None  # type: ignore[valid-type]
     hypervisor: Text | None = None
     compute_node_id: Number | None = None

@@ -6,13 +6,19 @@ Paths are those below a version's prefix, and the same for all versions.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from pci_agent.api.allocations import InstanceAllocations
 from pci_agent.api.call import Call
+from pci_agent.api.candidates import CandidateHosts
 from pci_agent.api.devices import Devices
 from pci_agent.api.hypervisors import Hypervisors
 from pci_agent.api.servers import Servers
+from pci_agent.model.request import Aliases
+from pci_agent.tracker.allocations import Allocations
+from pci_agent.tracker.orders import Agents
+from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.store import Store
 
 DEFAULT_MOST = 1000
@@ -25,10 +31,18 @@ class Parts:
 
     Attributes:
         store: the fleet
+        scheduler: finds hosts
+        allocations: has agents claim, allocate and free
+        agents: whom hosts' questions and orders go to
+        aliases: ``[pci] alias``
         most: so many items a page, at most and unless fewer are asked for
     """
 
     store: Store
+    scheduler: Scheduler
+    allocations: Allocations
+    agents: Agents
+    aliases: Aliases = field(default_factory=dict)
     most: int = DEFAULT_MOST
 
 
@@ -55,12 +69,20 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     devices = Devices(parts.store, parts.most)
     hypervisors = Hypervisors(parts.store, parts.most)
     servers = Servers(parts.store, parts.most)
+    held = InstanceAllocations(parts.store, parts.allocations, parts.aliases)
+    candidates = CandidateHosts(parts.scheduler, hypervisors, parts.aliases)
+    instance = "/os-pci/allocations/{instance_uuid}"
     device, host = "/os-pci/{pci_device_id}", "/os-hypervisors/{hypervisor_hostname}"
     return (
         Route("os-pci:index", "GET", "/os-pci", devices.index),
         Route("os-pci:detail", "GET", "/os-pci/detail", devices.detail),
         Route("os-pci:show", "GET", device, devices.show),
         Route("os-pci:history", "GET", f"{device}/history", devices.history),
+        Route("os-pci:candidates", "POST", "/os-pci/candidates", candidates.find),
+        Route("os-pci-allocations:show", "GET", instance, held.show),
+        Route("os-pci-allocations:claim", "PUT", instance, held.claim),
+        Route("os-pci-allocations:free", "DELETE", instance, held.free),
+        Route("os-pci-allocations:confirm", "POST", f"{instance}/confirm", held.confirm),
         Route("os-hypervisors:index", "GET", "/os-hypervisors", hypervisors.index),
         Route("os-hypervisors:detail", "GET", "/os-hypervisors/detail", hypervisors.detail),
         Route("os-hypervisors:show", "GET", host, hypervisors.show),

@@ -2,43 +2,52 @@
 ``pci-api``: serves REST.
 
 Run as a command it serves by itself. Another WSGI server may be given ``pci_agent.cmd.api:application``
-instead; it reads pci-tracker.conf in its usual places.
+instead; it reads pci-tracker.conf in its usual places. Either way it has agents give devices out as a tracker does, and
+sends the frees that are owed.
 """
 
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from oslo_config import cfg
 
 from pci_agent.api.app import application as assemble
-from pci_agent.api.routes import Parts
 from pci_agent.api.serving import http_server
 from pci_agent.cmd import process
-from pci_agent.cmd.tracker import configuration, store
+from pci_agent.cmd.centre import Centre, centre
+from pci_agent.cmd.tracker import configuration, engine
+from pci_agent.model.request import parse_aliases
+from pci_agent.wire import rpc
 
 _DESCRIPTION = "Serves the fleet's PCI devices over REST."
+_PATIENCE_S = 5
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Serve REST until a signal says to stop."""
-    return process.run(lambda: _serve(sys.argv[1:]))
+    process.serve(lambda: _serve(sys.argv[1:]))
 
 
 def _serve(arguments: Sequence[str]) -> None:
     conf = configuration(arguments, _DESCRIPTION)
     process.set_up_logging(conf, "pci-api")
-    server = http_server(_application(conf), conf.api.bind_host, conf.api.bind_port)
+    bus = rpc.transport(conf)
+    made = centre(conf, engine(conf), bus)
+    server = http_server(_application(conf, made), conf.api.bind_host, conf.api.bind_port)
+    made.settler.start()
     thread = threading.Thread(target=server.serve, name="http", daemon=True)
     thread.start()
     process.wait_until_stopped(process.notifier(), lambda: f"serving on {conf.api.bind_host}:{conf.api.bind_port}")
     server.stop()
     thread.join()
+    made.settler.stop()
+    rpc.close(bus, patience_s=_PATIENCE_S)
 
 
-def _application(conf: cfg.ConfigOpts) -> Any:
-    return assemble(Parts(store=store(conf), most=conf.api.max_limit))
+def _application(conf: cfg.ConfigOpts, made: Centre) -> Any:
+    return assemble(made.parts(parse_aliases(conf.pci.alias), conf.api.max_limit))
 
 
 class _Late:
@@ -51,9 +60,17 @@ class _Late:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         with self._lock:
             if self._app is None:
-                self._app = _application(configuration([], _DESCRIPTION))
+                self._app = self._assembled()
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer
+
+    @staticmethod
+    def _assembled() -> Any:
+        conf = configuration([], _DESCRIPTION)
+        made = centre(conf, engine(conf), rpc.transport(conf))
+        app = _application(conf, made)
+        made.settler.start()
+        return app
 
 
 application = _Late()

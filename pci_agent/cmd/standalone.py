@@ -2,7 +2,7 @@
 Agent, tracker and REST in one process, for one machine: what ``tools/run`` starts.
 
 The same parts as in a fleet, on embedded defaults: SQLite in one directory, ``fake://`` as the bus. Of a
-configuration file only the whitelist is taken; without a file everything is offered.
+configuration file only the whitelist and the aliases are taken; without a file everything is offered.
 """
 
 import argparse
@@ -25,12 +25,15 @@ from pci_agent.api.routes import Parts
 from pci_agent.api.serving import ONLY_HOST, http_server
 from pci_agent.cli.shell import Shell
 from pci_agent.cmd import agent_daemon, process, tracker
+from pci_agent.cmd.centre import Centre, centre
+from pci_agent.conf import alias
 from pci_agent.errors import TrackerSilent
 from pci_agent.model import device_spec
+from pci_agent.model.request import Aliases, parse_aliases
 from pci_agent.model.whitelist import Whitelist
+from pci_agent.tracker.control import ControlEndpoint
 from pci_agent.tracker.database import connect, upgrade
 from pci_agent.tracker.endpoint import Endpoint
-from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
 
 _EVERYTHING = '{"address": "*:*:*.*"}'
@@ -50,8 +53,8 @@ def _main(arguments: Sequence[str]) -> int:
     offered = _whitelist(asked)
     with (
         AgentStore.opened(os.path.join(asked.state_dir, "agent"), Machine.read()) as store,
-        _tracker(conf, asked.state_dir) as (bus, fleet),
-        _served(fleet, _port_of(asked)) as url,
+        _tracker(conf, asked.state_dir) as (bus, made),
+        _served(made.parts(_aliases(asked), conf.api.max_limit), _port_of(asked)) as url,
     ):
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
         parts = agent_daemon.started(conf, store, offered, client.tell)
@@ -111,17 +114,25 @@ def _whitelist(asked: argparse.Namespace) -> Whitelist:
     )
 
 
+def _aliases(asked: argparse.Namespace) -> Aliases:
+    files = [] if asked.config_file is None else [asked.config_file]
+    return parse_aliases(process.pci_group(files, alias).pci.alias)
+
+
 @contextmanager
-def _tracker(conf: cfg.ConfigOpts, state_dir: str) -> Iterator[tuple[Any, Store]]:
+def _tracker(conf: cfg.ConfigOpts, state_dir: str) -> Iterator[tuple[Any, Centre]]:
     os.makedirs(state_dir, exist_ok=True)
     engine = connect(f"sqlite:///{os.path.abspath(state_dir)}/tracker.sqlite")
     upgrade(engine)
-    fleet = Store(engine, host_down_s=conf.tracker.host_down_s)
     bus = rpc.transport(conf, "fake://")
+    made = centre(conf, engine, bus)
+    endpoints = (Endpoint(made.store), ControlEndpoint(made.allocations, made.scheduler, made.store))
+    made.settler.start()
     try:
-        with _serving(bus, rpc.TRACKER_TOPIC, conf.host, Endpoint(fleet)):
-            yield bus, fleet
+        with _serving(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints):
+            yield bus, made
     finally:
+        made.settler.stop()
         bus.cleanup()
         engine.dispose()
 
@@ -138,8 +149,8 @@ def _serving(bus: Any, topic: str, host: str, *endpoints: object) -> Iterator[No
 
 
 @contextmanager
-def _served(fleet: Store, port: int) -> Iterator[str]:
-    server = http_server(application(Parts(store=fleet)), ONLY_HOST, port)
+def _served(parts: Parts, port: int) -> Iterator[str]:
+    server = http_server(application(parts), ONLY_HOST, port)
     thread = threading.Thread(target=server.serve, name="http", daemon=True)
     thread.start()
     try:

@@ -9,17 +9,14 @@ from oslo_config import cfg
 from sqlalchemy import Engine
 
 from pci_agent.cmd import process
+from pci_agent.cmd.centre import centre
 from pci_agent.conf import alias, api, database, host, tracker
 from pci_agent.model.request import parse_aliases
-from pci_agent.tracker.allocations import Allocations
 from pci_agent.tracker.control import ControlEndpoint
-from pci_agent.tracker.database import AWAY, check, connect
+from pci_agent.tracker.database import check, connect
 from pci_agent.tracker.endpoint import Endpoint
-from pci_agent.tracker.scheduler import Scheduler
-from pci_agent.tracker.settler import Settler
 from pci_agent.tracker.store import Store
 from pci_agent.wire import rpc
-from pci_agent.wire.passing import Passing
 from pci_agent.wire.refused import Refused
 
 PROJECT = "pci-tracker"
@@ -40,33 +37,30 @@ def configuration(arguments: Sequence[str], description: str) -> cfg.ConfigOpts:
 
 def store(conf: cfg.ConfigOpts) -> Store:
     """Open the fleet's database, which must be of this version's schema."""
-    return Store(_engine(conf), host_down_s=conf.tracker.host_down_s)
+    return Store(engine(conf), host_down_s=conf.tracker.host_down_s)
 
 
-def _engine(conf: cfg.ConfigOpts) -> Engine:
-    engine = connect(conf.database.connection)
-    check(engine)
-    return engine
+def engine(conf: cfg.ConfigOpts) -> Engine:
+    """Connect to the fleet's database, which must be of this version's schema."""
+    made = connect(conf.database.connection)
+    check(made)
+    return made
 
 
 def _serve(arguments: Sequence[str]) -> None:
     conf = configuration(arguments, "Answers agents and keeps the fleet's PCI devices.")
     process.set_up_logging(conf, PROJECT)
     parse_aliases(conf.pci.alias)  # a flavor that names one is refused later; a bad one is refused now
-    engine = _engine(conf)
-    fleet = Store(engine, host_down_s=conf.tracker.host_down_s)
-    scheduler = Scheduler(engine, host_down_s=conf.tracker.host_down_s)
+    checked = engine(conf)
     bus = rpc.transport(conf)
-    allocations = Allocations(fleet, scheduler, rpc.AgentClient(bus, timeout_s=conf.tracker.rpc_timeout_s))
-    refused = Refused()
+    made, refused = centre(conf, checked, bus), Refused()
     rpc.count_unreadable(refused)
-    endpoints = (Endpoint(fleet, refused), ControlEndpoint(allocations, scheduler, fleet, refused))
-    away = Passing(*AWAY)
-    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints, refused=refused, passing=away)
-    settler = Settler(allocations.settle_frees, interval_s=conf.tracker.settle_interval_s, passing=away)
-    settler.start()
+    control = ControlEndpoint(made.allocations, made.scheduler, made.store, refused)
+    endpoints = (Endpoint(made.store, refused), control)
+    server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints, refused=refused, passing=made.away)
+    made.settler.start()
     # Where the broker is away this waits for it, which is no reason not to heed signals.
     threading.Thread(target=server.start, name="starting", daemon=True).start()
     process.wait_until_stopped(process.notifier(), lambda: f"answering agents; {refused}".rstrip("; "))
-    settler.stop()
+    made.settler.stop()
     rpc.close(bus, server, patience_s=_PATIENCE_S)

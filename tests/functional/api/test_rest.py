@@ -8,10 +8,9 @@ from falcon.testing import TestClient
 from sqlalchemy import Engine, text
 from test_reports import silence
 
-from buses import get, rest
+from buses import get, parts, rest
 from hosts import Host, tell
 from pci_agent.api.app import application
-from pci_agent.api.routes import Parts
 from pci_agent.api.serving import http_server
 from pci_agent.errors import ConfigurationRefused
 from pci_agent.model.reality import Habits
@@ -138,11 +137,11 @@ def test_a_host_whose_name_another_agent_wants_shows_who_and_v2_does_not(sqlite:
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.1", "localhost", "::1", "127.0.0.2", ""])
 def test_any_address_but_loopback_is_refused_by_name(sqlite: Engine, address: str) -> None:
     with pytest.raises(ConfigurationRefused, match=r"\[api\] bind_host = .*no authentication yet; write 127.0.0.1"):
-        http_server(application(Parts(store=Store(sqlite, host_down_s=75))), address, 0)
+        http_server(application(parts(Store(sqlite, host_down_s=75))), address, 0)
 
 
 def test_a_port_that_is_taken_is_refused_by_name(sqlite: Engine) -> None:
-    app = application(Parts(store=Store(sqlite, host_down_s=75)))
+    app = application(parts(Store(sqlite, host_down_s=75)))
     first = http_server(app, "127.0.0.1", 0)
     with pytest.raises(ConfigurationRefused, match=r"\[api\] bind_port"):
         http_server(app, "127.0.0.1", first.bind_addr[1])

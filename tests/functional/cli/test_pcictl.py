@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Engine
 from test_reports import silence
 
+from buses import parts
 from hosts import Host, tell
 from pci_agent.api.app import application
-from pci_agent.api.routes import Parts
 from pci_agent.api.serving import http_server
 from pci_agent.tracker.store import Store
 
@@ -27,7 +27,7 @@ def endpoint(sqlite: Engine, host: Host) -> Iterator[str]:
     host._specs = ('{"address": "0000:04:00.0", "physical_network": "physnet1"}',)
     host.start()
     host.report(store)
-    server = http_server(application(Parts(store=store, most=2)), "127.0.0.1", 0)
+    server = http_server(application(parts(store, most=2)), "127.0.0.1", 0)
     thread = threading.Thread(target=server.serve)
     thread.start()
     yield f"http://127.0.0.1:{server.bind_addr[1]}"

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from urllib.request import urlopen
+from typing import Any
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import pytest
@@ -34,7 +35,7 @@ def config(tmp_path: Path, rabbitmq: RabbitMQ) -> Path:
         f"[database]\nconnection = sqlite:///{tmp_path}/tracker.sqlite\n"
         "[tracker]\nsettle_interval_s = 0.5\n"
         f"[api]\nbind_port = {PORT}\n"
-        f"[agent]\nstate_dir = {tmp_path}/state\n"
+        f"[agent]\nstate_dir = {tmp_path}/state\nlibvirt_uri =\n"
         '[pci]\ndevice_spec = {"address": "*:*:*.*"}\n'
     )
     return file
@@ -128,6 +129,28 @@ def test_a_tracker_answers_controllers_and_sends_frees_that_are_owed(
         database.execute(f"INSERT INTO pending_frees ({columns}) {owed}")
         database.commit()
         wait_for(lambda: database.execute("SELECT * FROM pending_frees").fetchall() == [], "the free to be sent")
+    assert [process.stop() for process in fleet] == [0, 0, 0]
+
+
+def test_pci_api_has_agents_give_devices_out(fleet: list[Systemd]) -> None:
+    for process in fleet:
+        process.wait_for("READY=1")
+    wait_for(lambda: any(device["status"] == "available" for device in listed()), "a device that is free")
+    one = next(device for device in listed() if device["status"] == "available")
+    instance = uuid4()
+
+    def asked(method: str, body: object = None) -> dict[str, Any]:
+        text = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{PORT}/v3/os-pci/allocations/{instance}"
+        with urlopen(Request(url, text, method=method), timeout=30) as answer:
+            told: dict[str, Any] = json.load(answer)["allocation"]
+        return told
+
+    spec = {name: one[name] for name in ("vendor_id", "product_id", "dev_type")}
+    claimed = asked("PUT", {"requests": [{"request_id": str(uuid4()), "specs": [spec]}]})
+    assert claimed["requests"][0]["hypervisor_hostname"] == "this-machine"
+    assert [device["status"] for device in listed() if device["status"] == "claimed"] == ["claimed"]
+    assert asked("DELETE")["requests"][0]["state"] == "freed"
     assert [process.stop() for process in fleet] == [0, 0, 0]
 
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.request import urlopen
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -89,6 +90,42 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, by: signal.Signals) -
     wait_for(lambda: listed() == len(addresses()), "this machine in REST")
     process.send_signal(by)
     assert process.wait(30) == 0
+
+
+def test_it_gives_devices_out_over_rest_and_takes_them_back(tmp_path: Path) -> None:
+    port = free_port()
+    devices = f"http://127.0.0.1:{port}/v3/os-pci"
+
+    def asked(method: str, path: str = "", body: object = None) -> Any:
+        text = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(devices + path, text, method=method), timeout=30) as answer:
+            return json.load(answer)
+
+    def free() -> list[dict[str, Any]]:
+        try:
+            listed: list[dict[str, Any]] = asked("GET", "?status=available")["pci_devices"]
+        except OSError:
+            return []
+        return listed
+
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [RUN, "--port", str(port), "--state-dir", tmp_path / "state"], stdout=log, stderr=log
+        )
+    try:
+        wait_for(lambda: len(free()) > 0, "a device that is free")
+        one = free()[0]
+        at = "/allocations/6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c11"
+        spec = {"vendor_id": one["vendor_id"], "product_id": one["product_id"], "dev_type": one["dev_type"]}
+        asked("PUT", at, {"requests": [{"request_id": "r1", "specs": [spec]}]})
+        (request,) = asked("POST", f"{at}/confirm")["allocation"]["requests"]
+        assert (request["confirmed"], len(request["devices"])) == (True, 1)
+        assert asked("GET", "?status=allocated")["pci_devices"][0]["uuid"] == request["devices"][0]["uuid"]
+        asked("DELETE", at)
+        assert one["uuid"] in [device["uuid"] for device in free()]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 def test_pci_agent_discover_shows_the_same_functions_with_no_bus(tmp_path: Path) -> None:
