@@ -10,6 +10,7 @@ from uuid import uuid4
 from buses import bus
 from hosts import Host
 from pci_agent.agent.endpoint import Endpoint
+from pci_agent.cmd.agent_daemon import inquiries
 from pci_agent.errors import AgentSilent
 from pci_agent.model.fit import ANYWHERE, GuestNuma
 from pci_agent.model.request import PciRequest, Spec
@@ -131,7 +132,7 @@ def centre(folder: Path, store: Store, vfs: dict[str, int]) -> Iterator[Centre]:
         for name, host in hosts.items():
             host.start()
             host.report(store)
-            servers.append(rpc.server(opened, rpc.AGENT_TOPIC, name, Late(host)))
+            servers.append(rpc.server(opened, rpc.AGENT_TOPIC, name, Late(host), inquiries(host.agent, None)))
             servers[-1].start()
         try:
             yield Centre(store, hosts, Bad(rpc.AgentClient(opened, timeout_s=30)), opened)
@@ -161,3 +162,9 @@ class Late:
 
     def free(self, context: object, body: object) -> str:
         return Endpoint(self._host.agent, lifetime_s=300).free(context, body)
+
+    def disable(self, context: object, body: object) -> str:
+        return Endpoint(self._host.agent, lifetime_s=300).disable(context, body)
+
+    def enable(self, context: object, body: object) -> str:
+        return Endpoint(self._host.agent, lifetime_s=300).enable(context, body)

@@ -14,10 +14,11 @@ from pci_agent.api.call import Call
 from pci_agent.api.candidates import CandidateHosts
 from pci_agent.api.devices import Devices
 from pci_agent.api.hypervisors import Hypervisors
+from pci_agent.api.inquiries import Disabling, Explaining, Whitelists
 from pci_agent.api.servers import Servers
 from pci_agent.model.request import Aliases
 from pci_agent.tracker.allocations import Allocations
-from pci_agent.tracker.orders import Agents
+from pci_agent.tracker.orders import Agents, Orders
 from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.store import Store
 
@@ -71,18 +72,28 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     servers = Servers(parts.store, parts.most)
     held = InstanceAllocations(parts.store, parts.allocations, parts.aliases)
     candidates = CandidateHosts(parts.scheduler, hypervisors, parts.aliases)
+    orders = Orders(parts.store, parts.agents)
+    explaining = Explaining(devices, hypervisors, parts.agents)
+    disabling = Disabling(devices, hypervisors, orders)
+    whitelists = Whitelists(hypervisors, parts.agents)
     instance = "/os-pci/allocations/{instance_uuid}"
     device, host = "/os-pci/{pci_device_id}", "/os-hypervisors/{hypervisor_hostname}"
+    whitelist = "/os-pci-whitelist/{hypervisor_hostname}"
     return (
         Route("os-pci:index", "GET", "/os-pci", devices.index),
         Route("os-pci:detail", "GET", "/os-pci/detail", devices.detail),
         Route("os-pci:show", "GET", device, devices.show),
         Route("os-pci:history", "GET", f"{device}/history", devices.history),
+        Route("os-pci:explain", "GET", f"{device}/explain", explaining.explain),
+        Route("os-pci:disable", "POST", f"{device}/disable", disabling.disable),
+        Route("os-pci:enable", "POST", f"{device}/enable", disabling.enable),
         Route("os-pci:candidates", "POST", "/os-pci/candidates", candidates.find),
         Route("os-pci-allocations:show", "GET", instance, held.show),
         Route("os-pci-allocations:claim", "PUT", instance, held.claim),
         Route("os-pci-allocations:free", "DELETE", instance, held.free),
         Route("os-pci-allocations:confirm", "POST", f"{instance}/confirm", held.confirm),
+        Route("os-pci-whitelist:show", "GET", whitelist, whitelists.show),
+        Route("os-pci-whitelist:plan", "POST", f"{whitelist}/plan", whitelists.plan),
         Route("os-hypervisors:index", "GET", "/os-hypervisors", hypervisors.index),
         Route("os-hypervisors:detail", "GET", "/os-hypervisors/detail", hypervisors.detail),
         Route("os-hypervisors:show", "GET", host, hypervisors.show),

@@ -1,5 +1,6 @@
 """
-What an agent answers on the bus to who only asks: explain and plan, as the commands on the host do.
+What an agent answers on the bus to who only asks: explain and plan, as the commands on the host do, and what the
+whitelist in force does.
 
 They change nothing and need no accepted session, so an operator may ask why before the tracker hears of the host. They
 go by what the running agent knows: its whitelist, its newest look, its inventory.
@@ -12,13 +13,14 @@ from typing import TypeVar
 
 from pci_agent.errors import ConfigurationRefused, MessageRefused
 from pci_agent.inspect import explain as explaining
+from pci_agent.inspect import offered as offering
 from pci_agent.inspect import plan as planning
 from pci_agent.inspect.host import Host
 from pci_agent.inspect.naming import found
 from pci_agent.model import device_spec
 from pci_agent.model.claims import Verdict
 from pci_agent.model.whitelist import Whitelist
-from pci_agent.wire.commands import ExplainCommand, InquiryAnswer, PlanCommand, RefusalRecord
+from pci_agent.wire.commands import AskCommand, ExplainCommand, InquiryAnswer, PlanCommand, RefusalRecord
 from pci_agent.wire.messages import pack, unpack
 from pci_agent.wire.refused import Refused
 
@@ -29,7 +31,7 @@ MOST_EXPLAINED = 64
 
 _MOST_JUDGED = 50_000  # entries, over all functions: an answer of some ten megabytes
 
-_Inquiry = TypeVar("_Inquiry", ExplainCommand, PlanCommand)
+_Inquiry = TypeVar("_Inquiry", ExplainCommand, PlanCommand, AskCommand)
 Known = tuple[Whitelist, Host]
 """The whitelist in force, and the host as the agent saw it last."""
 
@@ -56,6 +58,10 @@ class Inquiries:
     def plan(self, _context: object, body: object) -> str:
         """Tell what another whitelist would change."""
         return self._answer(PlanCommand, body, _planned)
+
+    def whitelist(self, _context: object, body: object) -> str:
+        """Tell the whitelist in force, and which functions each entry decides about."""
+        return self._answer(AskCommand, body, _whitelisted)
 
     def _answer(
         self, model: type[_Inquiry], body: object, tell: Callable[[_Inquiry, Whitelist, Host], InquiryAnswer]
@@ -91,6 +97,10 @@ def _explained(asked: ExplainCommand, whitelist: Whitelist, host: Host) -> Inqui
         return _not(Verdict.REFUSED, f"{what}: name fewer")
     told = [explaining.explain(device, whitelist, host) for device in devices]
     return InquiryAnswer(verdict=Verdict.OK, document=explaining.as_json(told))
+
+
+def _whitelisted(_asked: AskCommand, whitelist: Whitelist, host: Host) -> InquiryAnswer:
+    return InquiryAnswer(verdict=Verdict.OK, document=offering.as_json(offering.offered(whitelist, host)))
 
 
 def _planned(asked: PlanCommand, whitelist: Whitelist, host: Host) -> InquiryAnswer:
