@@ -16,6 +16,7 @@ from pci_agent.api.routes import Parts
 from pci_agent.errors import AgentSilent
 from pci_agent.model.request import Aliases
 from pci_agent.tracker.allocations import Allocations
+from pci_agent.tracker.counted import Counted
 from pci_agent.tracker.endpoint import Endpoint
 from pci_agent.tracker.orders import Agents
 from pci_agent.tracker.scheduler import Scheduler
@@ -86,7 +87,7 @@ class Nobody:
 def parts(store: Store, *, agents: Agents | None = None, aliases: Aliases | None = None, most: int = 1000) -> Parts:
     """What REST is served from; no agent answers unless *agents* are given."""
     scheduler = Scheduler(store._engine, host_down_s=store._host_down.total_seconds())
-    called = agents or Nobody()
+    called = Counted(agents or Nobody())
     return Parts(
         store=store,
         scheduler=scheduler,

@@ -15,6 +15,8 @@ import orjson
 
 from pci_agent.api import faults
 from pci_agent.api.call import Call
+from pci_agent.api.health import Health
+from pci_agent.api.metrics import Metrics
 from pci_agent.api.routes import Parts, Route, routes
 from pci_agent.api.versions import VERSIONS, OneVersion, Versions
 from pci_agent.api.view import View
@@ -22,16 +24,25 @@ from pci_agent.api.view import View
 
 def application(parts: Parts) -> falcon.App[Any, Any]:
     """Assemble the WSGI application."""
-    app: falcon.App[Any, Any] = falcon.App()
-    app.req_options.strip_url_path_trailing_slash = True
-    app.resp_options.media_handlers[falcon.MEDIA_JSON] = falcon.media.JSONHandler(dumps=orjson.dumps)
-    faults.install(app)
+    app = monitoring(parts)
     app.add_route("/", Versions())
     table = sorted(routes(parts), key=_path)
     for version in VERSIONS:
         app.add_route(f"/{version.name}", OneVersion(version))
         for path, at_it in groupby(table, key=_path):
             app.add_route(f"{version.prefix}{path}", _Resource(at_it, version.view))
+    return app
+
+
+def monitoring(parts: Parts) -> falcon.App[Any, Any]:
+    """Assemble what those who watch over a process ask it, and no more."""
+    metrics = Metrics(parts)
+    app: falcon.App[Any, Any] = falcon.App(middleware=[metrics])
+    app.req_options.strip_url_path_trailing_slash = True
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = falcon.media.JSONHandler(dumps=orjson.dumps)
+    faults.install(app)
+    app.add_route("/healthcheck", Health(parts.store))
+    app.add_route("/metrics", metrics)
     return app
 
 

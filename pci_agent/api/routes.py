@@ -5,6 +5,7 @@ A route's name is what rules are made for and what is measured; like a fault's n
 Paths are those below a version's prefix, and the same for all versions.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,8 @@ from pci_agent.api.inquiries import Disabling, Explaining, Whitelists
 from pci_agent.api.servers import Servers
 from pci_agent.model.request import Aliases
 from pci_agent.tracker.allocations import Allocations
-from pci_agent.tracker.orders import Agents, Orders
+from pci_agent.tracker.counted import Counted
+from pci_agent.tracker.orders import Orders
 from pci_agent.tracker.scheduler import Scheduler
 from pci_agent.tracker.store import Store
 
@@ -36,14 +38,16 @@ class Parts:
         allocations: has agents claim, allocate and free
         agents: whom hosts' questions and orders go to
         aliases: ``[pci] alias``
+        messages: how many of agents' messages got which verdict, where this process answers agents
         most: so many items a page, at most and unless fewer are asked for
     """
 
     store: Store
     scheduler: Scheduler
     allocations: Allocations
-    agents: Agents
+    agents: Counted
     aliases: Aliases = field(default_factory=dict)
+    messages: Counter[tuple[str, ...]] | None = None
     most: int = DEFAULT_MOST
 
 

@@ -14,25 +14,38 @@ ONLY_HOST = "127.0.0.1"
 _THREADS = 8
 
 
-def http_server(app: Any, host: str, port: int) -> Server:
+def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_port") -> Server:
     """
     Bind a server to an address; call its ``serve``, and ``stop`` to end that. Port 0 takes any free one.
+
+    Args:
+        app: what is served
+        host: the address
+        port: the port
+        option: what names the port in the configuration
 
     Raises:
         ConfigurationRefused: the address is not 127.0.0.1, or it can't be bound.
     """
     if host != ONLY_HOST:
         raise ConfigurationRefused(
-            [_refusal("bind_host", host, "there is no authentication yet", f"write {ONLY_HOST}, the only one allowed")]
+            [
+                _refusal(
+                    "[api] bind_host",
+                    host,
+                    "there is no authentication yet",
+                    f"write {ONLY_HOST}, the only one allowed",
+                )
+            ]
         )
     server = Server((host, port), app, numthreads=_THREADS, server_name="pci-api", shutdown_timeout=1)
     try:
         server.prepare()
     except OSError as error:
         what, cure = f"{host}:{port} can't be bound ({error})", "stop what has it, or name another (tools/run --port)"
-        raise ConfigurationRefused([_refusal("bind_port", str(port), what, cure)]) from error
+        raise ConfigurationRefused([_refusal(option, str(port), what, cure)]) from error
     return server
 
 
-def _refusal(key: str, value: str, what: str, cure: str) -> Refusal:
-    return Refusal(option=f"[api] {key}", entry=None, key=None, value=value or "nothing", what=what, cure=cure)
+def _refusal(option: str, value: str, what: str, cure: str) -> Refusal:
+    return Refusal(option=option, entry=None, key=None, value=value or "nothing", what=what, cure=cure)

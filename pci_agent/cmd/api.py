@@ -47,7 +47,7 @@ def _serve(arguments: Sequence[str]) -> None:
 
 
 def _application(conf: cfg.ConfigOpts, made: Centre) -> Any:
-    return assemble(made.parts(parse_aliases(conf.pci.alias), conf.api.max_limit))
+    return assemble(made.parts(parse_aliases(conf.pci.alias), most=conf.api.max_limit))
 
 
 class _Late:

@@ -1,12 +1,13 @@
 """What pci-tracker, pci-api and tools/run have alike: the fleet, and what has agents give devices of it out."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from oslo_config import cfg
 from sqlalchemy import Engine
 
-from pci_agent.api.routes import Parts
+from pci_agent.api.routes import DEFAULT_MOST, Parts
 from pci_agent.model.request import Aliases
 from pci_agent.tracker.allocations import Allocations
 from pci_agent.tracker.counted import Counted
@@ -39,14 +40,17 @@ class Centre:
     settler: Settler
     away: Passing
 
-    def parts(self, aliases: Aliases, most: int) -> Parts:
-        """Give what REST is served from."""
+    def parts(
+        self, aliases: Aliases, *, most: int = DEFAULT_MOST, messages: Counter[tuple[str, ...]] | None = None
+    ) -> Parts:
+        """Give what REST is served from; see there."""
         return Parts(
             store=self.store,
             scheduler=self.scheduler,
             allocations=self.allocations,
             agents=self.agents,
             aliases=aliases,
+            messages=messages,
             most=most,
         )
 

@@ -53,8 +53,10 @@ def _main(arguments: Sequence[str]) -> int:
     offered = _whitelist(asked)
     with (
         AgentStore.opened(os.path.join(asked.state_dir, "agent"), Machine.read()) as store,
-        _tracker(conf, asked.state_dir) as (bus, made),
-        _served(made.parts(_aliases(asked), conf.api.max_limit), _port_of(asked)) as url,
+        _tracker(conf, asked.state_dir) as (bus, made, answering),
+        _served(
+            made.parts(_aliases(asked), most=conf.api.max_limit, messages=answering.answered), _port_of(asked)
+        ) as url,
     ):
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
         parts = agent_daemon.started(conf, store, offered, client.tell)
@@ -120,17 +122,18 @@ def _aliases(asked: argparse.Namespace) -> Aliases:
 
 
 @contextmanager
-def _tracker(conf: cfg.ConfigOpts, state_dir: str) -> Iterator[tuple[Any, Centre]]:
+def _tracker(conf: cfg.ConfigOpts, state_dir: str) -> Iterator[tuple[Any, Centre, Endpoint]]:
     os.makedirs(state_dir, exist_ok=True)
     engine = connect(f"sqlite:///{os.path.abspath(state_dir)}/tracker.sqlite")
     upgrade(engine)
     bus = rpc.transport(conf, "fake://")
     made = centre(conf, engine, bus)
-    endpoints = (Endpoint(made.store), ControlEndpoint(made.allocations, made.scheduler, made.store))
+    answering = Endpoint(made.store)
+    endpoints = (answering, ControlEndpoint(made.allocations, made.scheduler, made.store))
     made.settler.start()
     try:
         with _serving(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints):
-            yield bus, made
+            yield bus, made, answering
     finally:
         made.settler.stop()
         bus.cleanup()

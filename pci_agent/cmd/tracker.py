@@ -2,12 +2,16 @@
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from oslo_config import cfg
 from sqlalchemy import Engine
 
+from pci_agent.api.app import monitoring
+from pci_agent.api.routes import Parts
+from pci_agent.api.serving import ONLY_HOST, http_server
 from pci_agent.cmd import process
 from pci_agent.cmd.centre import centre
 from pci_agent.conf import alias, api, database, host, tracker
@@ -55,12 +59,29 @@ def _serve(arguments: Sequence[str]) -> None:
     bus = rpc.transport(conf)
     made, refused = centre(conf, checked, bus), Refused()
     rpc.count_unreadable(refused)
-    control = ControlEndpoint(made.allocations, made.scheduler, made.store, refused)
-    endpoints = (Endpoint(made.store, refused), control)
+    answering = Endpoint(made.store, refused)
+    endpoints = (answering, ControlEndpoint(made.allocations, made.scheduler, made.store, refused))
     server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints, refused=refused, passing=made.away)
-    made.settler.start()
-    # Where the broker is away this waits for it, which is no reason not to heed signals.
-    threading.Thread(target=server.start, name="starting", daemon=True).start()
-    process.wait_until_stopped(process.notifier(), lambda: f"answering agents; {refused}".rstrip("; "))
-    made.settler.stop()
+    with _watched(conf.tracker.metrics_port, made.parts({}, messages=answering.answered)):
+        made.settler.start()
+        # Where the broker is away this waits for it, which is no reason not to heed signals.
+        threading.Thread(target=server.start, name="starting", daemon=True).start()
+        process.wait_until_stopped(process.notifier(), lambda: f"answering agents; {refused}".rstrip("; "))
+        made.settler.stop()
     rpc.close(bus, server, patience_s=_PATIENCE_S)
+
+
+@contextmanager
+def _watched(port: int, parts: Parts) -> Iterator[None]:
+    """Serve /metrics and /healthcheck, unless the port is 0."""
+    if not port:
+        yield
+        return
+    server = http_server(monitoring(parts), ONLY_HOST, port, option="[tracker] metrics_port")
+    thread = threading.Thread(target=server.serve, name="http", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.stop()
+        thread.join()

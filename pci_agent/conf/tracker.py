@@ -23,6 +23,12 @@ OPTIONS = [
         min=0.1,
         help="How long between two rounds in which frees are sent that agents haven't answered yet.",
     ),
+    cfg.PortOpt(
+        "metrics_port",
+        default=0,
+        help="The port on 127.0.0.1 where pci-tracker serves /metrics, for Prometheus, and /healthcheck; 0 for none."
+        " pci-api serves both too, but only a tracker knows what it answered agents.",
+    ),
 ]
 
 

@@ -8,6 +8,8 @@ Who gets which devices where: what controllers ask for, in terms of instances an
   instance that migrates has requests on two hosts, under different request_ids; one request never has two hosts.
 """
 
+import threading
+from collections import Counter
 from collections.abc import Sequence
 
 from pci_agent.model.fit import ANYWHERE, GuestNuma
@@ -38,6 +40,9 @@ class Allocations:
         self._claiming = Claiming(self._rows, scheduler, orders)
         self._confirming = Confirming(self._rows, orders)
         self._freeing = Freeing(self._rows, orders)
+        self._lock = threading.Lock()
+        self.answered: Counter[tuple[str, ...]] = Counter()
+        """How many claims, confirms and frees got which verdict since the start: by verb and verdict."""
 
     def claim(
         self,
@@ -68,17 +73,16 @@ class Allocations:
             is there for another instance, with another content or elsewhere; ``stale`` where another call of the same
             requests has gone on: ask again; ``refused`` where the requests can't be read.
         """
-        return self._claiming.claim(
-            Asked(
-                instance_uuid=instance_uuid,
-                requests=tuple(requests),
-                numa=numa,
-                project_id=project_id,
-                user_id=user_id,
-                host=host,
-                lifetime_s=lifetime_s,
-            )
+        asked = Asked(
+            instance_uuid=instance_uuid,
+            requests=tuple(requests),
+            numa=numa,
+            project_id=project_id,
+            user_id=user_id,
+            host=host,
+            lifetime_s=lifetime_s,
         )
+        return self._counted("claim", self._claiming.claim(asked))
 
     def confirm(self, instance_uuid: str, request_ids: Sequence[str] = ()) -> AllocationAnswer:
         """
@@ -92,9 +96,10 @@ class Allocations:
         missing = [name for name in request_ids if name not in known]
         if missing or not known:
             what = f"request {missing[0]}" if missing else "request"
-            return AllocationAnswer(verdict=Verdict.UNKNOWN, reason=f"the instance {instance_uuid} has no {what}")
+            unknown = AllocationAnswer(verdict=Verdict.UNKNOWN, reason=f"the instance {instance_uuid} has no {what}")
+            return self._counted("confirm", unknown)
         asked = request_ids or [name for name, each in known.items() if _is_live(each)] or list(known)
-        return told.together(self._confirming.confirm(known[name] for name in asked))
+        return self._counted("confirm", told.together(self._confirming.confirm(known[name] for name in asked)))
 
     def free(self, instance_uuid: str, request_id: str | None = None, host: str | None = None) -> AllocationAnswer:
         """
@@ -109,10 +114,11 @@ class Allocations:
         if request_id is not None:
             known = self._rows.standings([request_id])
             if known[request_id].instance_uuid not in (None, instance_uuid):
-                return AllocationAnswer(verdict=Verdict.CONFLICT, reason=f"{request_id} is another instance's")
+                conflict = AllocationAnswer(verdict=Verdict.CONFLICT, reason=f"{request_id} is another instance's")
+                return self._counted("free", conflict)
         own = [each for each in known.values() if each.instance_uuid in (None, instance_uuid)]
         there = [each for each in own if host is None or host in (_places(each) or {host})]
-        return told.together(self._freeing.free(there, instance_uuid))
+        return self._counted("free", told.together(self._freeing.free(there, instance_uuid)))
 
     def show(self, instance_uuid: str) -> AllocationAnswer:
         """Tell how an instance's requests stand, freed ones too, with the devices that their hosts' rows show."""
@@ -126,6 +132,11 @@ class Allocations:
             How many were taken up; fewer than *limit*: no more are due now.
         """
         return self._freeing.settle(limit)
+
+    def _counted(self, verb: str, answer: AllocationAnswer) -> AllocationAnswer:
+        with self._lock:
+            self.answered[verb, answer.verdict] += 1
+        return answer
 
 
 def _is_live(standing: Standing) -> bool:

@@ -22,8 +22,8 @@ class Endpoint:
     def __init__(self, store: Store, refused: Refused | None = None) -> None:
         self._store = store
         self._refused = refused or Refused()
-        self.answered: Counter[Verdict] = Counter()
-        """How many messages got which verdict since the start."""
+        self.answered: Counter[tuple[str, ...]] = Counter()
+        """How many messages got which verdict since the start: by kind and verdict."""
 
     def report(self, _context: object, body: object) -> str:
         """Apply a report."""
@@ -31,7 +31,7 @@ class Endpoint:
             answer = self._store.accept(unpack(Report, body))
         except MessageRefused as refused:
             answer = self._refuse(refused)
-        return self._answer(answer)
+        return self._answer("report", answer)
 
     def heartbeat(self, _context: object, body: object) -> str:
         """Take a sign of life."""
@@ -39,14 +39,14 @@ class Endpoint:
             answer = self._store.hear(unpack(Heartbeat, body))
         except MessageRefused as refused:
             answer = self._refuse(refused)
-        return self._answer(answer)
+        return self._answer("heartbeat", answer)
 
     def _refuse(self, refused: MessageRefused) -> Answer:
         self._refused.add(refused)
         return Answer(verdict=Verdict.REFUSED, reason=str(refused))
 
-    def _answer(self, answer: Answer) -> str:
-        self.answered[answer.verdict] += 1
+    def _answer(self, kind: str, answer: Answer) -> str:
+        self.answered[kind, answer.verdict] += 1
         if answer.verdict in (Verdict.BAD_DIGEST, Verdict.TAKEN):
             LOG.warning("answered %s: %s", answer.verdict, answer.reason)
         return pack(answer)

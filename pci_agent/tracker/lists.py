@@ -11,14 +11,27 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, String, and_, func, or_, select, tuple_, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    String,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+)
 
 from pci_agent.errors import BadRequest
 from pci_agent.tracker import document, reports
 from pci_agent.tracker.devices import chunks
 from pci_agent.tracker.ids import numbered
 from pci_agent.tracker.search import name_of
-from pci_agent.tracker.tables import compute_nodes, pci_device_events, pci_devices, pci_kinds
+from pci_agent.tracker.tables import compute_nodes, pci_device_events, pci_devices, pci_kinds, pending_frees
 
 _NODE, _DEVICE, _EVENT = compute_nodes.c, pci_devices.c, pci_device_events.c
 
@@ -82,6 +95,22 @@ class Listed:
     rows: Sequence[Any]
     hosts: Mapping[int, str]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """
+    How much there is.
+
+    Attributes:
+        hosts: living ones, ``up`` and ``down``
+        devices: living ones, by status and dev_type
+        pending_frees: that agents haven't answered yet
+    """
+
+    hosts: Mapping[str, int]
+    devices: Mapping[tuple[str, str], int]
+    pending_frees: int
 
 
 class Lists:
@@ -172,6 +201,23 @@ class Lists:
         with self._reading() as connection:
             found = connection.execute(query.limit(page.limit + 1)).mappings().all()
         return Listed(found[: page.limit], {}, len(found) > page.limit)
+
+    def counts(self) -> Counts:
+        """Count the fleet."""
+        with self._reading() as connection:
+            silent_since = reports.clock(connection) - self._host_down
+            up = func.sum(case((_NODE.last_seen >= silent_since, 1), else_=0))
+            living, total = connection.execute(select(up, func.count()).where(_NODE.deleted == 0)).one()
+            kinds = select(_DEVICE.status, _DEVICE.dev_type, func.count()).where(_DEVICE.deleted == 0)
+            devices = connection.execute(kinds.group_by(_DEVICE.status, _DEVICE.dev_type)).all()
+            owed = connection.execute(select(func.count()).select_from(pending_frees)).scalar_one()
+        hosts = {"up": int(living or 0), "down": total - int(living or 0)}
+        return Counts(hosts, {(status, dev_type): count for status, dev_type, count in devices}, owed)
+
+    def ping(self) -> None:
+        """Ask the database for nothing; it raises as every other question does where there is none."""
+        with self._reading() as connection:
+            connection.execute(select(1))
 
     def tag_names(self) -> set[str]:
         """Name the tags that any kind of device in the fleet has."""

@@ -112,7 +112,7 @@ def test_a_message_that_is_not_ours_is_refused_and_the_next_one_is_served(
         message = host.start().next_message()
         assert isinstance(message, Heartbeat)
         assert client.tell(message).verdict is Verdict.HOLDS
-    assert endpoint.answered == {Verdict.REFUSED: 4, Verdict.HOLDS: 1}
+    assert endpoint.answered == {("report", Verdict.REFUSED): 4, ("heartbeat", Verdict.HOLDS): 1}
 
 
 def test_a_tracker_whose_database_fails_gives_no_answer(sqlite: Engine, host: Host, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pci_agent.wire.control import ClaimQuestion, DevicesQuestion
 from services import RabbitMQ, free_port, wait_for
 from test_agent_daemon import PROGRAMS, Systemd
 
-PORT = free_port()
+PORT, METRICS_PORT = free_port(), free_port()
 HEAD = max(file.name[:4] for file in Path(versions.__path__[0]).glob("0*.py"))
 
 
@@ -33,7 +33,7 @@ def config(tmp_path: Path, rabbitmq: RabbitMQ) -> Path:
     file.write_text(
         f"[DEFAULT]\nhost = this-machine\ntransport_url = {rabbitmq.url}\n"
         f"[database]\nconnection = sqlite:///{tmp_path}/tracker.sqlite\n"
-        "[tracker]\nsettle_interval_s = 0.5\n"
+        f"[tracker]\nsettle_interval_s = 0.5\nmetrics_port = {METRICS_PORT}\n"
         f"[api]\nbind_port = {PORT}\n"
         f"[agent]\nstate_dir = {tmp_path}/state\nlibvirt_uri =\n"
         '[pci]\ndevice_spec = {"address": "*:*:*.*"}\n'
@@ -130,6 +130,19 @@ def test_a_tracker_answers_controllers_and_sends_frees_that_are_owed(
         database.commit()
         wait_for(lambda: database.execute("SELECT * FROM pending_frees").fetchall() == [], "the free to be sent")
     assert [process.stop() for process in fleet] == [0, 0, 0]
+
+
+def test_a_tracker_tells_prometheus_what_it_answered_agents(fleet: list[Systemd]) -> None:
+    fleet[0].wait_for("READY=1")
+
+    def told(path: str) -> str:
+        with urlopen(f"http://127.0.0.1:{METRICS_PORT}/{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    assert told("healthcheck") == '{"status":"ok"}'
+    wait_for(lambda: 'pci_reports_total{outcome="ok"} 1.0' in told("metrics"), "the agent's report")
+    assert 'pci_hosts{state="up"} 1.0' in told("metrics")
+    assert fleet[0].stop() == 0
 
 
 def test_pci_api_has_agents_give_devices_out(fleet: list[Systemd]) -> None:
