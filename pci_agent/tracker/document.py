@@ -36,11 +36,6 @@ def written(facts: Mapping[Any, Any]) -> str:
     return f"{facts['hash']}{orjson.dumps(document).decode()}"
 
 
-def is_of(document: str | None, record_hash: str) -> bool:
-    """Tell whether a row's document is of the state that the row has."""
-    return document is not None and document.startswith(record_hash)
-
-
 def members(document: str) -> str:
     """Give a document's members, as they stand between its braces."""
     return document[_HASH + 1 : -1]

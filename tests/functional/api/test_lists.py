@@ -113,7 +113,7 @@ def test_all_devices_come_page_by_page_host_by_host(fleet: Fleet) -> None:
 @pytest.mark.parametrize("key", SORT_KEYS)
 def test_every_order_shows_each_device_once(fleet: Fleet, key: str, direction: str) -> None:
     devices = fleet.all(f"?sort_key={key}&sort_dir={direction}&limit=2")
-    found = [(device[key], device["id"]) for device in devices]
+    found = [(device[key], device["compute_node_id"], device["id"]) for device in devices]
     assert found == sorted(found, reverse=direction == "desc")
     assert sorted(on(devices)) == sorted(EVERYWHERE)
 
@@ -215,9 +215,14 @@ def test_a_page_reads_no_more_rows_than_it_shows(small: Fleet) -> None:
     assert [statement for statement in read if "FROM pci_devices" in statement and "LIMIT" not in statement] == []
     assert len(read) <= 3
     with engine.connect() as connection:
-        for key in ("compute_node_id", "address", "status"):
-            order = f"WHERE deleted = 0 AND ({key}, id) > ('5', 5) ORDER BY {key}, id LIMIT 2"
-            plan = connection.execute(text(f"EXPLAIN QUERY PLAN SELECT document FROM pci_devices {order}")).all()
+        for given in (
+            "(compute_node_id, id) > (5, 5) ORDER BY compute_node_id, id",
+            "(address, compute_node_id, id) > ('5', 5, 5) ORDER BY address, compute_node_id, id",
+            "(status, compute_node_id, id) < ('5', 5, 5) ORDER BY status DESC, compute_node_id DESC, id DESC",
+            "status = 'claimed' AND (compute_node_id, id) > (5, 5) ORDER BY compute_node_id, id",
+        ):
+            query = f"SELECT document FROM pci_devices WHERE deleted = 0 AND {given} LIMIT 2"
+            plan = connection.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()
             assert "USING INDEX" in plan[0][3]
             assert len(plan) == 1, "no sorting by hand"
 

@@ -31,9 +31,9 @@ WORDS = (
 )
 ORDERS = {
     "by_host": ("deleted", "compute_node_id", "id"),
-    "by_address": ("deleted", "address", "id"),
-    "by_status": ("deleted", "status", "id"),
-    "by_ids": ("deleted", "vendor_id", "product_id", "id"),
+    "by_address": ("deleted", "address", "compute_node_id", "id"),
+    "by_status": ("deleted", "status", "compute_node_id", "id"),
+    "by_ids": ("deleted", "vendor_id", "product_id", "compute_node_id", "id"),
 }
 AT_ONCE = 1000
 
