@@ -8,6 +8,7 @@ bound to 127.0.0.1; see serving.py.
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlsplit
 
 import falcon
 import falcon.media
@@ -63,6 +64,16 @@ def _responder(route: Route, view: View) -> Callable[..., None]:
 
     def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
         request.context.route = route.name
+        if route.method != "GET":
+            _refuse_other_sites(request)
         response.media = route.answer(Call(request, response, view, path))
 
     return respond
+
+
+def _refuse_other_sites(request: falcon.Request) -> None:
+    """Refuse what a page of another site sends by its reader's browser, which may reach where that site may not."""
+    origin = request.get_header("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.netloc:
+        what = f"This was sent by a page of {origin}, and changes are taken from pages of {request.netloc} alone."
+        raise falcon.HTTPForbidden(description=what)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from pci_agent.api.call import Call
-from pci_agent.api.pages import Number, Paged, SortedDevices, Text, links, page
+from pci_agent.api.pages import Id, Paged, SortedDevices, Text, links, page
 from pci_agent.api.requests import PciId
 from pci_agent.api.view import Document, Shape, time
 from pci_agent.errors import Ambiguous, BadRequest, InvalidAddress, NotFound
@@ -54,7 +54,7 @@ class DevicesQuery(SortedDevices):
     product_id: PciId | None = None
     dev_type: Literal[tuple(map(str, DevType))] | None = None  # type: ignore[valid-type]
     hypervisor: Text | None = None
-    compute_node_id: Number | None = None
+    compute_node_id: Id | None = None
     instance_uuid: _Uuid | None = None
     request_id: _Uuid | None = None
     physical_network: Text | None = None

@@ -11,11 +11,18 @@ from urllib.parse import urlencode
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pci_agent.api.call import Call
+from pci_agent.tracker.ids import MOST_ID
 from pci_agent.tracker.lists import HOST_SORT_KEYS, SORT_KEYS, Page
 
 _DIGITS = r"^[0-9]{1,9}$"
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 Direction = Literal["asc", "desc"]
+
+
+def _within(text: str) -> str:
+    if int(text) > MOST_ID:
+        raise ValueError("no id is so great")
+    return text
 
 
 def _from_one(text: str) -> str:
@@ -24,7 +31,7 @@ def _from_one(text: str) -> str:
     return text
 
 
-Number = Annotated[str, Field(pattern=_DIGITS)]
+Id = Annotated[str, Field(pattern=r"^[0-9]{1,10}$"), AfterValidator(_within)]
 Limit = Annotated[str, Field(pattern=_DIGITS), AfterValidator(_from_one)]
 
 

@@ -15,7 +15,7 @@ from pci_agent.tracker.tables import compute_nodes, pci_devices, utcnow
 
 _SINCE = datetime(2026, 1, 1)  # noqa: DTZ001 - the database's times are UTC without saying so
 
-_MOST_ID = 2**31 - 1
+MOST_ID = 2**31 - 1
 
 _SET = {
     "sqlite": (
@@ -49,5 +49,5 @@ def begin(connection: Connection) -> None:
 def numbered(column: ColumnElement[int], name: str) -> Iterator[ColumnElement[bool]]:
     """Compare a name with an integer column, where it is one that the column can hold."""
     is_number = name.isascii() and name.isdigit() and not name.startswith("0")
-    if is_number and len(name) <= len(str(_MOST_ID)) and int(name) <= _MOST_ID:
+    if is_number and len(name) <= len(str(MOST_ID)) and int(name) <= MOST_ID:
         yield column == int(name)

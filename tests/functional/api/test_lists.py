@@ -163,6 +163,7 @@ def test_a_host_is_named_by_id_too(small: Fleet) -> None:
         ("vendor_id=*", "'vendor_id': leave it out"),
         ("dev_type=VF", "'dev_type'"),
         ("compute_node_id=x", "'compute_node_id'"),
+        ("compute_node_id=2147483648", "'compute_node_id': no id is so great"),
         ("address=04:10", "'address'"),
         ("address=%00", "'address'"),
         ("instance_uuid=", "'instance_uuid'"),

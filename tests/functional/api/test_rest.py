@@ -97,6 +97,15 @@ def test_another_method_is_a_fault_that_says_which_are_allowed(two_hosts: TestCl
     assert "GET" in answer.headers["allow"]
 
 
+def test_a_page_of_another_site_cannot_change_anything(two_hosts: TestClient) -> None:
+    path = f"/v3/os-pci/{NAME}/enable?hypervisor=compute-1"
+    for origin in ("http://evil.example", "null", "http://falconframework.org.evil.example"):
+        answer = two_hosts.simulate_post(path, headers={"Origin": origin})
+        assert (answer.status_code, list(answer.json)) == (403, ["forbidden"])
+    assert two_hosts.simulate_post(path, headers={"Origin": "http://falconframework.org"}).status_code == 504
+    assert two_hosts.simulate_get("/v3/os-pci", headers={"Origin": "http://evil.example"}).status_code == 200
+
+
 def test_a_database_that_cannot_be_asked_is_a_fault_without_its_secrets(sqlite: Engine, two_hosts: TestClient) -> None:
     with sqlite.begin() as connection:
         connection.execute(text("ALTER TABLE pci_devices RENAME TO elsewhere"))
