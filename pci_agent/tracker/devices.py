@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, Row, select, update
 
-from pci_agent.tracker import document
+from pci_agent.tracker import bulk, document
 from pci_agent.tracker.tables import pci_devices
 from pci_agent.wire.messages import DeviceRecord, Report, digest, digest_after
 
@@ -66,8 +65,10 @@ def write(connection: Connection, node_id: int, report: Report, now: datetime) -
     new = [uuid for uuid in come if uuid not in held]
     before = _facts(connection, [held[uuid].id for uuid in (*gone, *changed) if uuid in living])
     _delete(connection, [held[uuid].id for uuid in gone], now)
-    _insert(connection, [{**_columns(come[uuid], node_id), "created_at": now} for uuid in new])
-    _update(connection, [{**_columns(come[uuid], node_id), "id": held[uuid].id} for uuid in changed], now)
+    bulk.add(connection, pci_devices, [{**_columns(come[uuid], node_id), "created_at": now} for uuid in new])
+    living_again = {"created_at": now, "updated_at": now, "deleted": 0, "deleted_at": None}
+    rows = [{**_columns(come[uuid], node_id), **living_again, "id": held[uuid].id} for uuid in changed]
+    bulk.put(connection, pci_devices, rows, kept=["created_at"])  # one that was purged since it was read is new
     return [
         *(Change(uuid, before[held[uuid].id], None) for uuid in gone),
         *(
@@ -113,31 +114,6 @@ def _delete(connection: Connection, ids: Sequence[int], now: datetime) -> None:
     for part in chunks(ids):
         gone = update(pci_devices).where(_DEVICE.id.in_(part))
         connection.execute(gone.values(deleted=_DEVICE.id, deleted_at=now))
-
-
-def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(pci_devices), rows)
-
-
-def _update(connection: Connection, rows: Iterable[dict[str, Any]], now: datetime) -> None:
-    """
-    Write rows that are there, as inserts that meet their own id: drivers send such in bulk, updates one by one.
-
-    A row that was purged since it was read is inserted again, with the same id.
-    """
-    living = [{**row, "created_at": now, "updated_at": now, "deleted": 0, "deleted_at": None} for row in rows]
-    if living:
-        written = [name for name in living[0] if name not in ("id", "created_at")]
-        connection.execute(_upsert(connection.dialect.name, written), living)
-
-
-def _upsert(dialect: str, written: Iterable[str]) -> Any:
-    if dialect == "mariadb":
-        into = mysql.insert(pci_devices)
-        return into.on_duplicate_key_update({name: into.inserted[name] for name in written})
-    made = (sqlite if dialect == "sqlite" else postgresql).insert(pci_devices)
-    return made.on_conflict_do_update(index_elements=["id"], set_={name: made.excluded[name] for name in written})
 
 
 def chunks(names: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -10,8 +10,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
+from pci_agent.tracker import bulk
 from pci_agent.tracker.devices import Change, Facts
 from pci_agent.tracker.tables import pci_device_events
 
@@ -33,8 +34,7 @@ def keep(connection: Connection, node_id: int, now: datetime, changes: Iterable[
         for change in changes
         if (told := _told(change)) is not None
     ]
-    if rows:
-        connection.execute(insert(pci_device_events), rows)
+    bulk.add(connection, pci_device_events, rows)
 
 
 def of_device(connection: Connection, uuid: str, limit: int) -> list[Any]:
