@@ -79,6 +79,12 @@ class RabbitMQ:
     def url(self) -> str:
         return f"rabbit://guest:guest@127.0.0.1:{self._port}/"
 
+    @property
+    def pid(self) -> int:
+        """Of the shell that started it; the broker is among its children."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         with (self._folder / "stdout").open("ab") as out:
             self._process = subprocess.Popen(
@@ -168,10 +174,15 @@ class MariaDB:
 class PostgreSQL:
     """
     A database server that can be stopped and started again; it refuses to run as root, so root lends it the packaged
-    user. Where *steppable*, which takes libfaketime, its clock can be set apart from the machine's.
+    user.
+
+    Args:
+        durable: whether a commit waits for the disk; tests needn't
+        steppable: whether its clock can be set apart from the machine's, which takes libfaketime
     """
 
-    def __init__(self, *, steppable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, steppable: bool = False) -> None:
+        self._fsync = "on" if durable else "off"
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         if not programs:
             missing("PostgreSQL")
@@ -196,7 +207,7 @@ class PostgreSQL:
             subprocess.run([*self._as_user, *make], check=True, capture_output=True, cwd="/", timeout=_PATIENCE_S)
         postgres = [*self._by_its_clock, f"{self._programs}/postgres"]
         run = [*postgres, "-D", data, "-p", str(self._port), "-k", str(self._folder)]
-        settings = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        settings = ["-c", "listen_addresses=127.0.0.1", "-c", f"fsync={self._fsync}"]
         with (self._folder / "log").open("ab") as out:
             self._process = subprocess.Popen([*self._as_user, *run, *settings], stdout=out, stderr=out, cwd="/")
         ready = [f"{self._programs}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
@@ -209,6 +220,12 @@ class PostgreSQL:
         make = [f"{self._programs}/createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "pci", name]
         subprocess.run(make, check=True, capture_output=True, timeout=_PATIENCE_S)
         return f"postgresql+psycopg://pci@127.0.0.1:{self._port}/{name}"
+
+    @property
+    def pid(self) -> int:
+        """The server's own; those that it started are its children."""
+        assert self._process is not None
+        return self._process.pid
 
     def step(self, seconds: float) -> None:
         """Let its clock be so far from the machine's."""

@@ -14,6 +14,8 @@ def main() -> int:
     benches.add_parser("agent", help="an agent on its host: scans, claims, memory; some minutes").set_defaults(
         bench=_agent
     )
+    fleets = benches.add_parser("tracker", help="storms, heartbeats, finding and giving, beside placement; ten minutes")
+    fleets.set_defaults(bench=_tracker)
     finding = benches.add_parser("candidates", help="finding hosts among ten thousand; some minutes")
     finding.add_argument("database", help="URL of a database for this alone: what is in it goes")
     finding.set_defaults(bench=_candidates)
@@ -36,6 +38,18 @@ def _agent(_arguments: argparse.Namespace) -> int:
     result = agent.measured()
     missed = [f"{each.wanted}: {each.measured}" for each in agent.limits(result) if not each.met]
     return _written("agent", agent_page.section(result), missed)
+
+
+def _tracker(_arguments: argparse.Namespace) -> int:
+    from benches import servers, tracker, tracker_page  # noqa: PLC0415 - they need packages that the other benches don't
+
+    def say(what: str) -> None:
+        print(f"-- {what}", file=sys.stderr, flush=True)
+
+    with servers.postgresql() as server:
+        result = tracker.measured(tracker.Sizes(), server, servers.rabbitmq, say)
+    missed = [f"{each.wanted}: {each.measured}" for each in tracker.limits(result) if not each.met]
+    return _written("tracker", tracker_page.section(result), missed)
 
 
 def _written(bench: str, section: str, missed: list[str]) -> int:

@@ -47,9 +47,12 @@ SHAPES = (
     Shape("1 PF, a tag a VF: 65 pools a host", 1, tagged=True),
 )
 
+A_VF = PciRequest(request_id="vf", specs=(Spec(vendor_id="8086", product_id="1520"),))
+"""What is asked for most."""
+
 _BY_IDS, _BY_NETWORK, _NEAR = "a VF by its ids", "a VF for a port of a network", "a VF on the guest's node"
-_MANY, _NO_HOST = "8 VFs by ids, and one for a port", "all PFs and a VF, which no host has"
-_UNLIMITED = {SHAPES[-1]: (_BY_IDS, _BY_NETWORK, _NEAR, _MANY, _NO_HOST)}
+_MANY, NO_HOST = "8 VFs by ids, and one for a port", "all PFs and a VF, which no host has"
+_UNLIMITED = {SHAPES[-1]: (_BY_IDS, _BY_NETWORK, _NEAR, _MANY, NO_HOST)}
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,20 @@ class Question:
 
 def questions(shape: Shape) -> Iterator[Question]:
     """Make what is asked of a fleet of that shape."""
-    a_vf = Spec(vendor_id="8086", product_id="1520")
     a_pf = Spec(vendor_id="8086", product_id="1521", dev_type=DevType.PF)
     port = from_port("direct", "PhysNet1", request_id="port")
     if port is None:
         raise RuntimeError("a direct port takes a VF")
-    yield Question(_BY_IDS, (PciRequest(request_id="vf", specs=(a_vf,)),))
+    yield Question(_BY_IDS, (A_VF,))
     yield Question(_BY_NETWORK, (port,))
     place = PciRequest(request_id="place", specs=(Spec(dev_type=DevType.VF, tags={"place": "7"}),))
     yield Question("a VF by a tag that one of a host's has", (place,), fits=shape.tagged)
-    near = PciRequest(request_id="near", specs=(a_vf,), numa_policy=NumaPolicy.REQUIRED)
+    near = PciRequest(request_id="near", specs=A_VF.specs, numa_policy=NumaPolicy.REQUIRED)
     yield Question(_NEAR, (near,), GuestNuma(frozenset({0})))
-    yield Question(_MANY, (PciRequest(request_id="vfs", count=8, specs=(a_vf,)), port))
+    yield Question(_MANY, (PciRequest(request_id="vfs", count=8, specs=A_VF.specs), port))
     pf = PciRequest(request_id="pf", count=shape.pfs, specs=(a_pf,))
     yield Question("all PFs", (pf,))
-    yield Question(_NO_HOST, (pf, PciRequest(request_id="vf", specs=(a_vf,))), fits=False)
+    yield Question(NO_HOST, (pf, A_VF), fits=False)
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,12 @@ def measured(url: str, hosts: int = HOSTS) -> Result:
     for shape in SHAPES:
         fill(engine, shape, hosts)
         scheduler = Scheduler(engine, host_down_s=3600)
-        seconds[shape] = {question.name: _timed(scheduler, question) for question in questions(shape)}
+        seconds[shape] = {question.name: timed(scheduler, question) for question in questions(shape)}
     return Result(seconds, engine.dialect.name)
 
 
-def _timed(scheduler: Scheduler, question: Question) -> list[float]:
+def timed(scheduler: Scheduler, question: Question) -> list[float]:
+    """Ask some times, and give the seconds of each."""
     spent = []
     for _ in range(_RUNS + 1):
         since = time.perf_counter()
@@ -232,7 +235,7 @@ def missed(result: Result) -> list[str]:
         f"{shape.name}, {question}: {1000 * median(spent):.1f} ms, at most {1000 * MOST_S:.0f} were wanted"
         for shape, spents in result.seconds.items()
         for question, spent in spents.items()
-        if median(spent) > MOST_S and question not in _UNLIMITED.get(shape, (_NO_HOST,))
+        if median(spent) > MOST_S and question not in _UNLIMITED.get(shape, (NO_HOST,))
     ]
 
 

@@ -31,10 +31,7 @@ def storm(world: World) -> Told:
     """Let every agent tell all of its devices at once, to a tracker that knows none of them."""
     states = world.states()
     before = world.usages()
-    since = time.monotonic()
-    world.ask("speak")
-    until(lambda: not tokens_differ(world.store, states), "the rows to be every agent's state", AGREE_WITHIN_S)
-    took = time.monotonic() - since
+    took = told_by_all(world, states)
     devices = sum(state["devices"] for state in states.values())
     return Told(
         (
@@ -47,9 +44,17 @@ def storm(world: World) -> Told:
     )
 
 
+def told_by_all(world: World, states: States) -> float:
+    """Let every agent tell, and give the seconds until the rows are these states of theirs."""
+    since = time.monotonic()
+    world.ask("speak")
+    until(lambda: not tokens_differ(world.store, states), "the rows to be every agent's state", AGREE_WITHIN_S)
+    return time.monotonic() - since
+
+
 def steady(world: World, seconds: float) -> Told:
     """Let nothing happen, so that there are heartbeats and nothing else."""
-    _settle(world)
+    settle(world)
     before, counted, since = world.usages(), world.tally(), time.monotonic()
     time.sleep(seconds)
     took, after, now = time.monotonic() - since, world.usages(), _minus(world.tally(), counted)
@@ -59,7 +64,7 @@ def steady(world: World, seconds: float) -> Told:
 
 def churn(world: World, machines: list[Machine], seconds: float, percent: float, chance: Random) -> Told:
     """Change so many percent of all devices a minute: a function gets another driver."""
-    _settle(world)
+    settle(world)
     functions = [(machine, address) for machine in machines for address in machine.functions()]
     pause_s = 60 / (len(functions) * percent / 100)
     before, counted, since, changes = world.usages(), world.tally(), time.monotonic(), 0
@@ -81,7 +86,9 @@ def churn(world: World, machines: list[Machine], seconds: float, percent: float,
     )
 
 
-def _settle(world: World) -> None:
+def settle(world: World) -> None:
+    """Wait until every agent agrees with the tracker."""
+
     def settled() -> bool:
         states: States = world.states()
         return all(state["agreed"] for state in states.values()) and not tokens_differ(world.store, states)

@@ -197,7 +197,15 @@ class World:
 
 
 @contextmanager
-def running(folder: Path, plan: Plan, machines: list[Machine], settings: Settings) -> Iterator[World]:
+def running(
+    folder: Path,
+    plan: Plan,
+    machines: list[Machine],
+    settings: Settings,
+    *,
+    database_url: str | None = None,
+    broker: RabbitMQ | None = None,
+) -> Iterator[World]:
     """
     Run all of it; agents have looked, are listening and haven't told anything yet.
 
@@ -206,11 +214,13 @@ def running(folder: Path, plan: Plan, machines: list[Machine], settings: Setting
         plan: what to run
         machines: what the agents look at, shared evenly
         settings: what is alike for all processes of agents; number, url, folder and hosts are filled in
+        database_url: of a database that is there; None: one is made as planned
+        broker: one that runs, and is left running; None: one is started as planned
     """
     world = World(folder, plan)
     with ExitStack() as stack:
-        _serve_database(world, stack)
-        _serve_broker(world, stack)
+        _serve_database(world, stack, database_url)
+        _serve_broker(world, stack, broker)
         _serve_trackers(world, stack)
         _hold_agents(world, stack, machines, settings)
         yield world
@@ -231,8 +241,10 @@ def until(condition: Callable[[], bool], what: str, patience_s: float, every_s: 
     return time.monotonic() - since
 
 
-def _serve_database(world: World, stack: ExitStack) -> None:
-    if world.plan.postgresql:
+def _serve_database(world: World, stack: ExitStack, database_url: str | None) -> None:
+    if database_url is not None:
+        world.database_url = database_url
+    elif world.plan.postgresql:
         world.database = server = PostgreSQL(steppable=world.plan.steppable)
         stack.callback(server.close)
         server.start()
@@ -245,12 +257,13 @@ def _serve_database(world: World, stack: ExitStack) -> None:
     world.scheduler = Scheduler(engine, host_down_s=HOST_DOWN_S)
 
 
-def _serve_broker(world: World, stack: ExitStack) -> None:
-    if not world.plan.fake:
-        world.broker = RabbitMQ()
-        stack.callback(world.broker.close)
-        world.broker.start()
-        world.url = world.broker.url
+def _serve_broker(world: World, stack: ExitStack, broker: RabbitMQ | None) -> None:
+    if broker is None and not world.plan.fake:
+        broker = RabbitMQ()
+        stack.callback(broker.close)
+        broker.start()
+    if broker is not None:
+        world.broker, world.url = broker, broker.url
     conf = cfg.ConfigOpts()
     conf([], project="pci-fleet", default_config_files=[])
     world.transport = rpc.transport(conf, world.url)
