@@ -66,8 +66,8 @@ def _main(arguments: Sequence[str]) -> int:
             print(f"{looked.offered} of {looked.functions} PCI functions offered", file=sys.stderr)  # noqa: T201
             return Shell().run(["--os-endpoint", url, "device", "list"])
         print(f"REST is at {url}/v3/os-pci; Ctrl-C ends", flush=True)  # noqa: T201 - where to look next
-        answering = agent_daemon.endpoints(conf, parts)
-        with _serving(bus, rpc.AGENT_TOPIC, conf.host, *answering):
+        told = agent_daemon.endpoints(conf, parts)
+        with _serving(bus, rpc.AGENT_TOPIC, conf.host, *told):
             agent_daemon.watch(conf, parts, configured=lambda: _whitelist(asked))
     return 0
 

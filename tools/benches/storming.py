@@ -48,7 +48,7 @@ def main(url: str, hosts: int) -> None:
         if line.strip() == "begin":
             storming.start()
         answered = endpoint.answered
-        _say({"over": not storming.is_alive(), "applied": answered[Verdict.OK], "answered": answered.total()})
+        _say({"over": not storming.is_alive(), "applied": answered["report", Verdict.OK], "answered": answered.total()})
     os._exit(0)
 
 
