@@ -95,6 +95,8 @@ def not_json() -> Iterator[Strange]:
     yield Strange("of an unknown type", good, {"content_type": "application/x-unknown", "content_encoding": "utf-8"})
     yield Strange("in an unknown encoding", good, {"content_type": "application/json", "content_encoding": "utf-99"})
     yield Strange("compressed", good, {**JSON, "application_headers": {"compression": "application/x-gzip"}})
+    inflating = {**JSON, "application_headers": {"compression": "application/x-gzip"}}
+    yield Strange("400 MB when it is inflated", zlib.compress(b" " * 400_000_000, 1), inflating)
     yield Strange("unknowably compressed", good, {**JSON, "application_headers": {"compression": "banana"}})
 
 

@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 import time
+import zlib
 from typing import Any, TypeVar
 
 from oslo_config import cfg
@@ -24,6 +25,7 @@ from oslo_service import backend  # noqa: E402
 backend.init_backend(backend.BackendType.THREADING)
 
 import oslo_messaging  # noqa: E402
+from kombu import compression  # noqa: E402
 from oslo_messaging import opts  # noqa: E402
 from oslo_messaging._metrics import client as metrics  # noqa: E402
 from oslo_messaging._tracing import client as tracing  # noqa: E402
@@ -41,7 +43,7 @@ from pci_agent.wire.control import (  # noqa: E402
     FreeQuestion,
     ShowQuestion,
 )
-from pci_agent.wire.messages import Answer, Heartbeat, Model, Report, pack, unpack  # noqa: E402
+from pci_agent.wire.messages import MOST_BYTES, Answer, Heartbeat, Model, Report, pack, unpack  # noqa: E402
 from pci_agent.wire.passing import Passing  # noqa: E402
 from pci_agent.wire.refused import Refused  # noqa: E402
 
@@ -52,8 +54,29 @@ _VERSION = "1.0"
 _GRACE_S = 1.0
 _LOST_CALLER_S = 2
 _MOST_NAME = 80
+_MOST_INFLATED = 2 * MOST_BYTES
 
 A = TypeVar("A", bound=Model)
+
+
+def _inflated(body: bytes) -> bytes:
+    unpacking = zlib.decompressobj()
+    inflated = unpacking.decompress(body, _MOST_INFLATED)
+    if unpacking.unconsumed_tail:
+        raise ValueError(f"more than {_MOST_INFLATED} bytes inflated")
+    return inflated
+
+
+def _not_inflated(_body: bytes) -> bytes:
+    raise ValueError("compressed in a way that isn't read here")
+
+
+def _limit_inflating() -> None:
+    """Have kombu, which inflates whatever its sender says is compressed, do so within limits. Ours is no such thing."""
+    codecs: Any = compression
+    for kind in codecs.encoders():
+        codecs.register(codecs.get_encoder(kind)[0], _not_inflated, kind)
+    codecs.register(zlib.compress, _inflated, "application/x-gzip", aliases=["gzip", "zlib"])
 
 
 def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
@@ -65,6 +88,7 @@ def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
     Raises:
         ConfigurationRefused: the URL can't be read, or names a driver that there isn't.
     """
+    _limit_inflating()
     oslo_messaging.set_transport_defaults(EXCHANGE)
     for group, options in opts.list_opts():
         conf.register_opts(options, group=group)

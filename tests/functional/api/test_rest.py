@@ -157,9 +157,7 @@ def test_a_port_that_is_taken_is_refused_by_name(sqlite: Engine) -> None:
     first.stop()
 
 
-def test_a_host_is_there_from_its_first_report_on_and_never_as_one_that_was_not_seen(
-    sqlite: Engine, host: Host
-) -> None:
+def test_a_host_is_there_from_its_first_report_on_and_never_unseen(sqlite: Engine, host: Host) -> None:
     store = Store(sqlite, host_down_s=75)
     client = rest(store)
     host.start()
