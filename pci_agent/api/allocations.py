@@ -18,7 +18,7 @@ from pci_agent.api.view import Document
 from pci_agent.errors import BadRequest, Conflicting, Faulted, HostSilent, NotFound
 from pci_agent.model.request import Aliases
 from pci_agent.tracker.allocations import Allocations
-from pci_agent.tracker.attempts import State
+from pci_agent.tracker.standings import State
 from pci_agent.tracker.store import Store
 from pci_agent.wire.control import AllocationAnswer, AllocationRecord, Verdict
 from pci_agent.wire.messages import DeviceRecord

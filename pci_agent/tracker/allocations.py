@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pci_agent.model.fit import ANYWHERE, GuestNuma
 from pci_agent.model.request import PciRequest
 from pci_agent.tracker import told
-from pci_agent.tracker.attempts import Standing, State
 from pci_agent.tracker.claiming import Asked, Claiming, Finder
 from pci_agent.tracker.confirming import Confirming
 from pci_agent.tracker.freeing import Freeing
 from pci_agent.tracker.orders import Agents, Orders
+from pci_agent.tracker.standings import Standing, State
 from pci_agent.tracker.store import Store
 from pci_agent.wire.control import AllocationAnswer, Verdict
 

@@ -19,9 +19,10 @@ from pci_agent.model import claims
 from pci_agent.model.fit import ANYWHERE, GuestNuma
 from pci_agent.model.request import PciRequest
 from pci_agent.tracker import told
-from pci_agent.tracker.attempts import Attempt, Attempts, Free, Node, Standing, State, Step, frees_of
+from pci_agent.tracker.attempts import Attempts
 from pci_agent.tracker.orders import Orders
 from pci_agent.tracker.scheduler import Candidate, Candidates
+from pci_agent.tracker.standings import Attempt, Free, Node, Standing, State, Step, frees_of
 from pci_agent.wire import asked as asked_for
 from pci_agent.wire.commands import MOST_ATTEMPTS, AskedRecord, ClaimCommand, CommandAnswer, RequestRecord
 from pci_agent.wire.control import AllocationAnswer, ClaimQuestion, Verdict

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from pci_agent.model import claims
 from pci_agent.tracker import told
-from pci_agent.tracker.attempts import Attempt, Attempts, Standing, State, Step, frees_of
+from pci_agent.tracker.attempts import Attempts
 from pci_agent.tracker.orders import Orders
+from pci_agent.tracker.standings import Attempt, Standing, State, Step, frees_of
 from pci_agent.wire.commands import AttemptCommand, CommandAnswer
 from pci_agent.wire.control import AllocationRecord, Verdict
 

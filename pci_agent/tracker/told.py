@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from pci_agent.model.state import Status
-from pci_agent.tracker.attempts import Attempt, Standing
+from pci_agent.tracker.standings import Attempt, Standing
 from pci_agent.wire.control import AllocationAnswer, AllocationRecord, Verdict
 from pci_agent.wire.messages import DeviceRecord
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pci_agent.errors import AgentSilent
 from pci_agent.model.request import PciRequest, Spec
 from pci_agent.tracker.allocations import Allocations
-from pci_agent.tracker.attempts import State
+from pci_agent.tracker.standings import State
 from pci_agent.wire.commands import AttemptCommand, ClaimCommand, CommandAnswer, RequestRecord, SpecRecord
 from pci_agent.wire.control import AllocationAnswer, Verdict
 from pci_agent.wire.messages import Model, pack, unpack

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from test_databases import device, report
 from test_upkeep import write
 
-from pci_agent.tracker.attempts import Attempt, Free, Standing, State, Step
+from pci_agent.tracker.standings import Attempt, Free, Standing, State, Step
 from pci_agent.tracker.store import Store
 from pci_agent.wire.messages import Token
 
