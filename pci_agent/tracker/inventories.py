@@ -7,10 +7,11 @@ available is as good as in use here, and groups needn't be read. A row that can'
 """
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, select
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, or_, select
 
 from pci_agent.errors import InvalidAddress
 from pci_agent.model.address import PciAddress
@@ -21,6 +22,9 @@ from pci_agent.model.vocabulary import Tags
 from pci_agent.tracker.tables import pci_devices
 
 _DEVICE = pci_devices.c
+
+_TAGS = cast(_DEVICE.tags, Text).label("tags")  # as text: the devices of a fleet share few
+_CLASS_CODE = _DEVICE.extra_info["class"].as_string().label("class_code")
 
 _READ = (
     _DEVICE.compute_node_id,
@@ -33,19 +37,53 @@ _READ = (
     _DEVICE.numa_node,
     _DEVICE.status,
     _DEVICE.status_reason,
-    cast(_DEVICE.tags, Text).label("tags"),  # as text: the devices of a fleet share few
-    _DEVICE.extra_info["class"].as_string().label("class_code"),
+    _TAGS,
+    _CLASS_CODE,
 )
+
+_ALIKE = (
+    _DEVICE.compute_node_id,
+    _DEVICE.vendor_id,
+    _DEVICE.product_id,
+    _DEVICE.dev_type,
+    _DEVICE.parent_addr,
+    _DEVICE.numa_node,
+    _TAGS,
+    _CLASS_CODE,
+)
+"""What devices have in common that no set of requests tells apart; PFs aside, whose VFs may differ."""
 
 
 def read(connection: Connection, *conditions: ColumnElement[bool]) -> dict[int, list[TrackedDevice]]:
     """Read living devices in one statement, by their host's id."""
-    hosts: dict[int, list[TrackedDevice]] = {}
-    for row in connection.execute(select(*_READ).where(_DEVICE.deleted == 0, *conditions)).all():
-        item = _tracked(row)
-        if item is not None:
-            hosts.setdefault(row.compute_node_id, []).append(item)
+    hosts, _ = _by_host(connection.execute(select(*_READ).where(_DEVICE.deleted == 0, *conditions)).all())
     return hosts
+
+
+def read_some(connection: Connection, most: int, *conditions: ColumnElement[bool]) -> dict[int, list[TrackedDevice]]:
+    """
+    Read all living PFs, and of other devices at most so many that are alike: a set of so many takes no more.
+
+    A host that has a row which can't be understood is read in whole, lest that row stands for those like it.
+    """
+    place = func.row_number().over(partition_by=_ALIKE, order_by=_DEVICE.id).label("place")
+    counted = select(*_READ, place).where(_DEVICE.deleted == 0, *conditions).subquery()
+    few = or_(counted.c.dev_type == str(DevType.PF), counted.c.place <= most)
+    hosts, odd = _by_host(connection.execute(select(counted).where(few)).all())
+    return hosts | read(connection, _DEVICE.compute_node_id.in_(odd), *conditions) if odd else hosts
+
+
+def _by_host(rows: Iterable[Any]) -> tuple[dict[int, list[TrackedDevice]], set[int]]:
+    """Sort rows by their host's id; and name the hosts that have rows which can't be understood."""
+    hosts: dict[int, list[TrackedDevice]] = {}
+    odd = set()
+    for row in rows:
+        item = _tracked(row)
+        if item is None:
+            odd.add(row.compute_node_id)
+        else:
+            hosts.setdefault(row.compute_node_id, []).append(item)
+    return hosts, odd
 
 
 def _tracked(row: Any) -> TrackedDevice | None:

@@ -24,7 +24,7 @@ from pci_agent.model.fit import Assignment, GuestNuma
 from pci_agent.model.reality import Habits
 from pci_agent.model.request import NumaPolicy, PciRequest, Spec
 from pci_agent.model.state import Disabled
-from pci_agent.tracker import search
+from pci_agent.tracker import inventories, search
 from pci_agent.tracker.explaining import FILTERS
 from pci_agent.tracker.scheduler import Candidates, Scheduler
 from pci_agent.tracker.store import Store
@@ -230,6 +230,20 @@ def test_devices_are_read_for_a_page_of_hosts_at_a_time(
     both = [asks(A_PF, name="pf"), asks(A_VF, name="vf")]
     assert scheduler.candidates(both, limit=3).hosts == ()
     assert sum("FROM pci_devices" in each for each in statements) == 2
+
+
+def test_of_devices_that_are_alike_no_more_are_read_than_a_set_can_take(
+    engine: Engine, fleet: Callable[..., Host]
+) -> None:
+    fleet("compute-1")
+    with engine.connect() as connection:
+        (every,) = inventories.read(connection).values()
+        (some,) = inventories.read_some(connection, 1).values()
+    pfs = [item for item in every if item.device.dev_type is DevType.PF]
+    assert [item for item in some if item.device.dev_type is DevType.PF] == pfs
+    vfs = [str(item.device.parent_addr) for item in some if item.device.dev_type is DevType.VF]
+    assert sorted(vfs) == sorted(str(pf.device.address) for pf in pfs)
+    assert len(some) < len(every)
 
 
 def test_a_row_that_can_not_be_understood_is_passed_over(scheduler: Scheduler, store: Store) -> None:
