@@ -36,5 +36,5 @@ class Orders:
         except (AgentSilent, MessageRefused) as silence:
             return str(silence)
         if answer.report is not None:
-            self._store.accept(answer.report)
+            self._store.apply(answer.report)
         return answer

@@ -60,13 +60,22 @@ class Store:
 
     def accept(self, report: Report) -> Answer:
         """Apply a report, or tell why it doesn't apply. Committed when this returns."""
-        if report.full and digest(record.hash for record in report.devices) != report.token.digest:
+        if not _sums_up(report):
             return Answer(verdict=Verdict.BAD_DIGEST, reason="the devices' hashes don't sum up to the token's digest")
+        if self._applied(report):
+            return Answer(verdict=Verdict.OK, token=report.token)
+        return run(self._engine, lambda connection: self._verdict(connection, report))
+
+    def apply(self, report: Report) -> bool:
+        """Apply a report where it applies; False where it doesn't, for whoever needn't tell the agent why."""
+        return _sums_up(report) and self._applied(report)
+
+    def _applied(self, report: Report) -> bool:
         try:
             run(self._engine, lambda connection: reports.replace(connection, report, self._host_down))
         except (reports.NotApplied, IntegrityError):
-            return run(self._engine, lambda connection: self._verdict(connection, report))
-        return Answer(verdict=Verdict.OK, token=report.token)
+            return False
+        return True
 
     def hear(self, heartbeat: Heartbeat) -> Answer:
         """Take a sign of life, and tell whether agent and tracker agree."""
@@ -220,6 +229,11 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             return reading
         return reading.execution_options(isolation_level="REPEATABLE READ")
+
+
+def _sums_up(report: Report) -> bool:
+    """Tell whether all devices are those of the token; of a difference that shows once it is applied."""
+    return not report.full or digest(record.hash for record in report.devices) == report.token.digest
 
 
 def _taken(connection: Connection, message: Report | Heartbeat, holder: Any, who: str) -> Answer:

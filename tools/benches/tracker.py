@@ -73,7 +73,7 @@ class Sizes:
     stormers: int = 150
     steady_s: float = 20
     fleet: Fleet = FIFTY_HOSTS
-    rounds: tuple[tuple[int, int], ...] = ((1, 200), (10, 2000), (50, 10_000))
+    rounds: tuple[tuple[int, int], ...] = ((1, 100), (10, 1000), (50, 10_000))
     beside: bool = True
 
 
