@@ -12,9 +12,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from pci_agent.tracker import bulk
 from pci_agent.tracker.devices import chunks
 from pci_agent.tracker.tables import pci_kinds, pci_pools
 from pci_agent.wire.messages import PoolRecord
@@ -42,7 +43,7 @@ def write(connection: Connection, node_id: int, pools: Iterable[PoolRecord]) -> 
         connection.execute(update(pci_pools).where(_POOL.id == bindparam("row")).values(counted), counts)
     if new:
         _keep_kinds(connection, new)
-        connection.execute(insert(pci_pools), new)
+        bulk.add(connection, pci_pools, new)
 
 
 def of_host(connection: Connection, node_id: int) -> list[PoolRecord]:
