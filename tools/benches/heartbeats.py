@@ -22,7 +22,7 @@ from services import PostgreSQL, RabbitMQ
 from simulation.agents import Settings
 from simulation.world import Plan, World, running
 
-_SENDERS = 32
+_SENDERS = 24  # a transport has thirty connections to send on
 _TIMEOUT_S = 15
 _FIRST_S = 2.0
 """How long is sent before anything is counted: connections and statements are made then."""

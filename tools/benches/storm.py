@@ -3,7 +3,8 @@ How long the tracker takes to keep the full reports of a fleet that it knows not
 
 * *bare*: the rows of the same devices, written to the same server as drivers write many rows: ``executemany`` of an
   upsert, a transaction a host, and nothing else. The fleet's other rows (hosts, pools, history) aren't among them.
-* *handled*: each report as it comes off the bus, through the tracker's endpoint to its commit, some at once.
+* *handled*: each report as it comes off the bus, through the tracker's endpoint to its commit, some at once. The two
+  take turns, a tenth of the fleet at a time, so that what else the machine does meets both.
 * *by agents*: real agents, as in tools/fleet, tell all they have over a real broker to a ``pci-tracker`` that runs on
   its own. They run on the same machine, and begin with a heartbeat each.
 """
@@ -35,6 +36,7 @@ AT_ONCE = 16
 AGENTS_A_PROCESS = 100
 _NEVER_S = 3600
 _MACHINES = 8
+_PARTS = 10
 _SAME = ("compute_node_id", "uuid")
 
 
@@ -49,6 +51,12 @@ class Storm:
     def devices(self) -> int:
         """How many there are in all."""
         return sum(len(report.devices) for report in self.reports)
+
+    def parts(self) -> "list[Storm]":
+        """Cut it into some, in order."""
+        size = -(-len(self.reports) // _PARTS)
+        starts = range(0, len(self.reports), size)
+        return [Storm(self.reports[start : start + size], self.bodies[start : start + size]) for start in starts]
 
 
 def made(hosts: int, kind: Kind) -> Storm:
@@ -70,9 +78,7 @@ def bare(engine: Engine, storm: Storm) -> float:
     for each in rows:
         with engine.begin() as connection:
             connection.execute(upsert, each)
-    spent = time.perf_counter() - since
-    _check(engine, storm)
-    return spent
+    return time.perf_counter() - since
 
 
 def handled(engine: Engine, storm: Storm) -> float:
@@ -84,7 +90,6 @@ def handled(engine: Engine, storm: Storm) -> float:
         spent = time.perf_counter() - since
     if endpoint.answered != {Verdict.OK: len(storm.bodies)}:
         raise RuntimeError(f"reports were answered {dict(endpoint.answered)}")
-    _check(engine, storm)
     return spent
 
 
@@ -97,7 +102,8 @@ def by_agents(folder: Path, database_url: str, broker: RabbitMQ, agents: int, de
         return load.told_by_all(world, world.states())
 
 
-def _check(engine: Engine, storm: Storm) -> None:
+def check(engine: Engine, storm: Storm) -> None:
+    """Make sure that all devices are there, and no others."""
     with engine.connect() as connection:
         there = connection.execute(select(func.count()).select_from(pci_devices)).scalar_one()
     if there != storm.devices:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from sqlalchemy import Engine
-
 from benches import beside_placement, busy, callers, candidates, heartbeats, storm
 from benches.beside_placement import Beside
 from benches.busy import Found
@@ -21,7 +19,6 @@ from benches.callers import Fleet
 from benches.candidates import Shape
 from benches.heartbeats import Steady
 from benches.reporting import Kind
-from benches.storm import Storm
 from pci_agent.tracker import database
 from pci_agent.tracker.store import Store
 from services import PostgreSQL, RabbitMQ
@@ -155,15 +152,14 @@ def measured(sizes: Sizes, server: PostgreSQL, broker: Broker, say: Callable[[st
 
 def _storms(server: PostgreSQL, broker: Broker, folder: Path, sizes: Sizes) -> Storms:
     told = storm.made(sizes.agents, sizes.kind)
-
-    def on_a_database(work: Callable[[Engine, Storm], float]) -> float:
-        engine = database.connect(_migrated(server))
-        try:
-            return work(engine, told)
-        finally:
-            engine.dispose()
-
-    bare, handled = on_a_database(storm.bare), on_a_database(storm.handled)
+    one, other = (database.connect(_migrated(server)) for _ in range(2))
+    bare = handled = 0.0
+    for part in told.parts():
+        bare += storm.bare(one, part)
+        handled += storm.handled(other, part)
+    for engine in (one, other):
+        storm.check(engine, told)
+        engine.dispose()
     with broker() as bus:
         by_agents = storm.by_agents(folder, server.database(), bus, sizes.agents, sizes.told)
     return Storms(told.devices, bare, handled, sizes.agents * sizes.told, by_agents)

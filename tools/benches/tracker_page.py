@@ -57,7 +57,7 @@ def _storm(storms: Storms, sizes: Sizes) -> str:
 * *the bare rows*: an upsert of the same devices, by `executemany`, a transaction a host, on one connection; nothing
   else that a report changes.
 * *full reports handled*: what the tracker does with each, from the text that crosses the bus to the commit: hosts,
-  devices, pools and history. No broker.
+  devices, pools and history. No broker. The bare rows and this take turns, a tenth of the hosts at a time.
 * *told by real agents*: as `tools/fleet storm`: {sizes.agents:,} agents, one `pci-tracker`, a real broker; from the
   first word until every host's row is its agent's state. The agents' own work is in it.
 
