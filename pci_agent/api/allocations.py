@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pci_agent.api.call import Call, Nothing
+from pci_agent.api.faults import sentence
 from pci_agent.api.pages import Text
 from pci_agent.api.requests import NamedRequestBody, PlacedBody, RequestId, read
 from pci_agent.api.view import Document
@@ -158,7 +159,7 @@ def _told(instance: str, answer: AllocationAnswer, silent: str) -> Document:
     document = _document(instance, answer)
     if answer.verdict in _DONE:
         return document
-    message = f"{(answer.reason or 'It was not done').rstrip('.')}."
+    message = sentence(answer.reason or "It was not done")
     if answer.verdict == Verdict.SILENT:
         message = f"{message} {silent}"
     raise _FAULTS.get(answer.verdict, Conflicting)(message, verdict=answer.verdict, **document)

@@ -37,6 +37,11 @@ _CODES: dict[type[Faulted], int] = {
 }
 
 
+def sentence(text: str) -> str:
+    """End a reason as a sentence ends."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def install(app: falcon.App[Any, Any]) -> None:
     """Make every error of the app a fault; the last one added is the first one asked."""
     app.set_error_serializer(_serialize)

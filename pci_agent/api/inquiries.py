@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from pci_agent.api.call import Call, Nothing
 from pci_agent.api.devices import Devices, OnHypervisor
+from pci_agent.api.faults import sentence
 from pci_agent.api.hypervisors import Hypervisors
 from pci_agent.api.view import Document
 from pci_agent.errors import AgentSilent, BadRequest, Faulted, HostSilent, MessageRefused, NotFound, Unserved
@@ -225,4 +226,4 @@ def _said(host: str, silence: object) -> str:
 
 
 def _refusal(host: str, verdict: str, reason: str | None, **more: object) -> Faulted:
-    return _FAULTS.get(verdict, Unserved)(f"{host}: {(reason or verdict).rstrip('.')}.", verdict=verdict, **more)
+    return _FAULTS.get(verdict, Unserved)(sentence(f"{host}: {reason or verdict}"), verdict=verdict, **more)

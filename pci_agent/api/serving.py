@@ -11,7 +11,7 @@ from cheroot.wsgi import Server
 from pci_agent.errors import ConfigurationRefused, Refusal
 
 ONLY_HOST = "127.0.0.1"
-_THREADS = 8
+_THREADS = 16  # a claim may wait for silent hosts, and others are served meanwhile
 
 
 def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_port") -> Server:

@@ -1,5 +1,6 @@
 """REST beyond the page's examples: names, faults, and what is refused."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from test_reports import silence
 from buses import get, parts, rest
 from hosts import Host, tell
 from pci_agent.api.app import application
+from pci_agent.api.routes import routes
 from pci_agent.api.serving import http_server
 from pci_agent.errors import ConfigurationRefused
 from pci_agent.model.reality import Habits
@@ -186,3 +188,18 @@ def test_a_host_that_is_only_observed_says_so_alone_and_in_the_list(sqlite: Engi
         assert (listed["observing"], shown["observing"]) == (observe, observe)
         host.stop()
     assert list(get(client, "/v2/openstack/os-hypervisors/compute-1")["hypervisor"]) == ["pci_stats"]
+
+
+def test_every_route_stands_in_the_document(sqlite: Engine) -> None:
+    document = (Path(__file__).resolve().parents[3] / "docs/rest.md").read_text()
+    listed = set(re.findall(r"^\| `(\w+)` \| `(/\S+)`", document, re.MULTILINE))
+    names = {
+        "pci_device_id": "device",
+        "hypervisor_hostname": "host",
+        "instance_uuid": "instance",
+        "server_id": "instance",
+    }
+    table = routes(parts(Store(sqlite, host_down_s=75)))
+    assert listed == {
+        (route.method, re.sub(r"{(\w+)}", lambda found: f"{{{names[found[1]]}}}", route.path)) for route in table
+    }
