@@ -39,6 +39,12 @@ _NODE, _DEVICE, _EVENT = compute_nodes.c, pci_devices.c, pci_device_events.c
 SORT_KEYS = ("compute_node_id", "id", "uuid", "address", "status", "vendor_id", "product_id", "dev_type")
 """What devices may be sorted by; the first is the default."""
 
+_INDEXES = {
+    "compute_node_id": "ix_pci_devices_by_host",
+    "address": "ix_pci_devices_by_address",
+    "status": "ix_pci_devices_by_status",
+}
+
 HOST_SORT_KEYS = ("hypervisor_hostname", "id")
 """What hosts may be sorted by; the first is the default."""
 
@@ -137,7 +143,10 @@ class Lists:
         names = tuple(columns)
         with self._reading() as connection:
             query = select(*map(_column, names)).where(_DEVICE.deleted == 0, *_conditions(connection, filters))
-            found = connection.execute(_paged(connection, query, page)).all()
+            query = _paged(connection, query, page)
+            if filters == Filters():
+                query = _told_its_index(query, page)
+            found = connection.execute(query).all()
             rows = found[: page.limit]
             node = names.index("compute_node_id")
             hosts = _hosts(connection, {row[node] for row in rows})
@@ -281,13 +290,19 @@ def _paged(connection: Connection, query: Select[Any], page: Page) -> Select[Any
     return query.order_by(*ordered).limit(page.limit + 1)
 
 
+def _told_its_index(query: Select[Any], page: Page) -> Select[Any]:
+    """Name the index that has the order: MariaDB would go through it from its beginning instead of from the marker."""
+    index = _INDEXES.get(page.sort_key or SORT_KEYS[0])
+    return query if index is None else query.with_hint(pci_devices, f"FORCE INDEX ({index})", "mariadb")
+
+
 def _after(connection: Connection, place: Sequence[tuple[ColumnElement[Any], Any]], page: Page) -> ColumnElement[bool]:
     """Select what comes after a place in the order, in the words that find it in an index."""
     if connection.dialect.name != "mariadb":
         columns, values = (tuple_(*each) for each in zip(*place, strict=True))
         return columns < values if page.descending else columns > values
     (column, value), *rest = place
-    beyond = column < value if page.descending else column > value
+    beyond: ColumnElement[bool] = column < value if page.descending else column > value
     return or_(beyond, and_(column == value, _after(connection, rest, page))) if rest else beyond
 
 
