@@ -5,6 +5,7 @@ Explaining, listing and planning change nothing. An agent that doesn't answer is
 disable and enable, nobody knows: both may be asked again.
 """
 
+import json
 import time
 from datetime import datetime
 from typing import Annotated, Any
@@ -69,7 +70,7 @@ class PlanBody(BaseModel):
         Raises:
             BadRequest: one is too long.
         """
-        texts = tuple(each if isinstance(each, str) else orjson.dumps(each).decode() for each in self.device_spec)
+        texts = tuple(each if isinstance(each, str) else json.dumps(each) for each in self.device_spec)
         for number, text in enumerate(texts):
             if len(text) > _LONGEST_ENTRY:
                 raise BadRequest(f"Field 'device_spec.{number}': it has more than {_LONGEST_ENTRY} characters.")
@@ -132,8 +133,8 @@ class Explaining:
         return self._explained(self._hypervisors.only(row["hypervisor_hostname"]), row["address"])
 
     def _explained(self, host: RowMap, name: str) -> Document:
-        if len(name) > _LONGEST_NAME:
-            raise NotFound(f"PCI device {name[:32]}… could not be found.")
+        if not 0 < len(name) <= _LONGEST_NAME:
+            raise NotFound(f"PCI device {name[:32] or 'without a name'} could not be found.")
         command = ExplainCommand(agent_uuid=host["agent_uuid"], address=name)
         told = self._asking.ask(host, "explain", command)
         return {"hypervisor_hostname": host["hypervisor_hostname"], "explanations": told}

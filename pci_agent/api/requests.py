@@ -19,7 +19,7 @@ from pci_agent.model.json_option import Wrong
 from pci_agent.model.request import Alias, Aliases, NumaPolicy, PciRequest, Spec, from_port
 
 _MOST = 64
-_NODE = Annotated[int, Field(ge=0)]
+_NODE = Annotated[int, Field(ge=0, lt=2**31)]
 _NO_NUL = r"^[^\x00]*$"
 
 

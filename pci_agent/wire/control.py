@@ -52,8 +52,8 @@ class _Placed(_Question):
     """
 
     requests: _Requests
-    cells: Many[Annotated[int, Field(ge=0)]] = ()
-    sockets: Named[int, int | None] = Field(default_factory=dict)
+    cells: Many[Count] = ()
+    sockets: Named[Count, int | None] = Field(default_factory=dict)
     host: Name | None = None
 
     @model_validator(mode="after")

@@ -140,6 +140,9 @@ def test_a_claim_that_names_a_request_twice_or_asks_for_too_much_cannot_be_asked
     for requests in ((), (wanted, wanted), (wanted.model_copy(update={"request_id": ""}),)):
         with pytest.raises(ValueError, match="requests|request_id"):
             ClaimQuestion(instance_uuid=INSTANCE, requests=requests)
+    for nowhere in ({"cells": (2**31,)}, {"sockets": {2**31: 0}}):
+        with pytest.raises(ValueError, match="less than 2147483648"):
+            CandidatesQuestion.model_validate({"requests": (wanted,), **nowhere})
     with pytest.raises(ValueError, match="count"):
         AskedRecord(request_id="r", count=65, specs=(SpecRecord(),))
     with pytest.raises(ValueError, match="name a host"):

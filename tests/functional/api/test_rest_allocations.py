@@ -209,6 +209,7 @@ def test_what_nobody_has_asked_for_is_not_found(alone: Asked) -> None:
         ({"requests": [{"request_id": "r", "count": 2, "port": {"vnic_type": "vdpa"}}]}, "a port takes one device"),
         ({"requests": [nic("r")], "lifetime_s": 0}, "'lifetime_s'"),
         ({"requests": [nic("r")], "cells": [-1]}, "'cells.0'"),
+        ({"requests": [nic("r")], "cells": [10**30]}, "'cells.0'"),
         ({"requests": [nic("r")], "host": "compute-1"}, "'host': it isn't known"),
     ],
 )
