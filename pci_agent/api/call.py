@@ -57,9 +57,9 @@ class Call:
             raise BadRequest("A name holds no NUL character.")
         return self.path[part]
 
-    def query(self, kind: type[_M], params: Mapping[str, Any] | None = None) -> _M:
+    def query(self, kind: type[_M], params: Mapping[str, Any] | None = None, *, also: str = "") -> _M:
         """
-        Read the query parameters, or these of them.
+        Read the query parameters, or these of them; *also* says in words what else is known.
 
         Raises:
             BadRequest: names the first parameter that can't be used, and those that can.
@@ -72,7 +72,7 @@ class Call:
             parameter = ".".join(str(part) for part in first["loc"])
             known = ", ".join(kind.model_fields) or "none"
             what = _TWICE if isinstance(first["input"], list) else _what(first)
-            raise BadRequest(f"Query parameter {parameter!r}: {what}. Known here: {known}.") from None
+            raise BadRequest(f"Query parameter {parameter!r}: {what}. Known here: {known}{also}.") from None
 
     def body(self, kind: type[_M]) -> _M:
         """

@@ -138,7 +138,7 @@ class Devices:
 
     def _listed(self, call: Call, shape: Shape) -> Document:
         tags, params = self._split(call.request.params)
-        asked = call.query(DevicesQuery, params)
+        asked = call.query(DevicesQuery, params, also=", and the fleet's tags, or any tag as tag:NAME")
         if asked.physical_network is not None:
             tags["physical_network"] = asked.physical_network
         given = {name: getattr(asked, name) for name in _IN_ROWS}

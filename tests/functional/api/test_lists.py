@@ -176,6 +176,7 @@ def test_a_host_is_named_by_id_too(small: Fleet) -> None:
         ("sort_key=tags", "'sort_key'"),
         ("sort_dir=up", "'sort_dir'"),
         ("rakc=7", "'rakc': it isn't known"),
+        ("rakc=7", "address, and the fleet's tags, or any tag as tag:NAME."),
         ("rack=7&rack=8", "'rack': write one value"),
         ("tag:=7", "'tag:': no tag is called that"),
         ('tag:a"b=7', "no tag is called that"),

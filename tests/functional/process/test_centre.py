@@ -176,17 +176,18 @@ def test_a_database_of_another_schema_is_refused_with_the_cure(program: str, con
     assert f"schema is empty, this version needs {HEAD}: run pci-tracker-manage upgrade" in ran.stderr
 
 
-def test_a_tracker_with_no_broker_to_be_had_is_ready_and_heeds_signals(tmp_path: Path, config: Path) -> None:
+@pytest.mark.parametrize("program", ["pci-tracker", "pci-api"])
+def test_without_a_broker_a_program_is_ready_and_heeds_signals(program: str, tmp_path: Path, config: Path) -> None:
     config.write_text(config.read_text().replace("transport_url = ", "transport_url = rabbit://127.0.0.1:1/\n# "))
     upgrade = [str(PROGRAMS / "pci-tracker-manage"), "upgrade", "--config-file", str(config)]
     told = subprocess.run(upgrade, check=True, timeout=60, capture_output=True, text=True).stdout
     assert told == f"the schema is {HEAD}, as this version needs it\n"
-    tracker = Systemd(tmp_path, str(PROGRAMS / "pci-tracker"), "--config-file", str(config))
+    process = Systemd(tmp_path, str(PROGRAMS / program), "--config-file", str(config))
     try:
-        tracker.wait_for("READY=1")
-        assert tracker.stop() == 0
+        process.wait_for("READY=1")
+        assert process.stop() == 0
     finally:
-        tracker.close()
+        process.close()
 
 
 @pytest.mark.parametrize(
