@@ -6,6 +6,7 @@ stand the device's uuid, its host by name, its PF, node, tags and reason; beside
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -47,15 +48,17 @@ def _devices(rows: Sequence[Any], hosts: Mapping[int, str]) -> list[Document]:
 def _devices_in_full(rows: Sequence[Any], hosts: Mapping[int, str]) -> list[orjson.Fragment]:
     """Join each device's document with what its row and host say; nothing is taken apart, or written, twice."""
     names = {node_id: orjson.dumps(name).decode() for node_id, name in hosts.items()}
+    members = document.MEMBERS
     return [
         orjson.Fragment(
-            f'{{"id":{row_id},{document.members(facts)},"compute_node_id":{node_id},"hypervisor_hostname":'
+            f'{{"id":{row_id},{facts[members]},"compute_node_id":{node_id},"hypervisor_hostname":'
             f'{names[node_id]},"created_at":{_time(created)},"updated_at":{_time(updated)}}}'
         )
         for row_id, _, node_id, created, updated, _, facts in rows
     ]
 
 
+@lru_cache(maxsize=4096)
 def _time(moment: object) -> str:
     return "null" if moment is None else f'"{time(moment)}"'
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import orjson
 
-_HASH = 32
+MEMBERS = slice(33, -1)
+"""Where a document's members stand: behind the 32 digits of the hash and the first brace, before the last."""
+
 _AS_THEY_ARE = (
     "uuid",
     "address",
@@ -34,11 +36,6 @@ def written(facts: Mapping[Any, Any]) -> str:
     document["extra_info"] = with_tags(facts["extra_info"], facts["tags"])
     document["server_uuid"] = facts["instance_uuid"]
     return f"{facts['hash']}{orjson.dumps(document).decode()}"
-
-
-def members(document: str) -> str:
-    """Give a document's members, as they stand between its braces."""
-    return document[_HASH + 1 : -1]
 
 
 def with_tags(extra_info: Mapping[str, str], tags: Mapping[str, str | None]) -> dict[str, str]:
