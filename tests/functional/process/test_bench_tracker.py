@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from benches import beside_placement, callers, candidates, heartbeats, tracker, tracker_page
+from benches import beside_placement, callers, candidates, heartbeats, storm, tracker, tracker_page
 from benches.callers import Fleet
 from benches.reporting import Kind
 from benches.side import ROOT
@@ -32,6 +32,7 @@ def test_every_part_of_it_is_measured_and_told(
     monkeypatch.setattr(candidates, "_RUNS", 1)
     monkeypatch.setattr(heartbeats, "_FIRST_S", 0.2)
     monkeypatch.setattr(callers, "TRACKERS", 1)
+    monkeypatch.setattr(storm, "by_agents", lambda *_: 1.0)  # agents tell all they have before they give devices, too
     monkeypatch.setattr(heartbeats, "interval_s", lambda: 0.1)
     result = tracker.measured(_TINY, postgresql, lambda: nullcontext(rabbitmq), lambda _: None)
     assert [len(each.given) for each in result.given.rounds] == [2, 4, 6]
