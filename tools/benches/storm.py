@@ -88,7 +88,7 @@ def handled(engine: Engine, storm: Storm) -> float:
         since = time.perf_counter()
         list(pool.map(lambda body: endpoint.report({}, body), storm.bodies))
         spent = time.perf_counter() - since
-    if endpoint.answered != {Verdict.OK: len(storm.bodies)}:
+    if endpoint.answered != {("report", Verdict.OK): len(storm.bodies)}:
         raise RuntimeError(f"reports were answered {dict(endpoint.answered)}")
     return spent
 
