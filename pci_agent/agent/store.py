@@ -7,6 +7,7 @@ emptied, and that is said: what it knew comes back from the tracker and libvirt.
 """
 
 import fcntl
+import json
 import logging
 import os
 import sqlite3
@@ -24,6 +25,7 @@ from pci_agent.agent import identity
 from pci_agent.agent.conversation import State
 from pci_agent.agent.identity import Identity, Machine
 from pci_agent.errors import StoreFailed, StoreRefused
+from pci_agent.model.device import Device
 from pci_agent.model.inventory import TrackedDevice
 from pci_agent.model.state import Disabled
 from pci_agent.wire.messages import Token
@@ -179,7 +181,7 @@ class Store:
             database.executemany(
                 "INSERT INTO device (identity, uuid, tracked) VALUES (?, ?, ?)"
                 " ON CONFLICT (identity) DO UPDATE SET uuid = excluded.uuid, tracked = excluded.tracked",
-                [(item.identity, item.uuid, _TRACKED.dump_json(item).decode()) for item in changed],
+                [(item.identity, item.uuid, _text(item)) for item in changed],
             )
             database.execute(
                 "UPDATE session SET generation = ?, digest = ? WHERE session = ?",
@@ -367,3 +369,9 @@ def _owned(
     if within is None and ours is not None and trouble is None:
         trouble = f"{directory}/{FILE} is gone: what it knew is asked of the tracker"
     return who.agent_uuid, trouble
+
+
+def _text(item: TrackedDevice) -> str:
+    """Write a device by its fields' names, not their order: a later version may have others."""
+    told = _TRACKED.dump_python(item, mode="json")
+    return json.dumps({**told, "device": dict(zip(Device._fields, told["device"], strict=True))})

@@ -44,6 +44,16 @@ def test_a_device_kept_before_cards_showed_what_they_are_is_read_back(tmp_path: 
         assert store.tracked() == {"card": TRACKED}
 
 
+def test_a_device_is_kept_by_the_names_of_what_is_known_of_it(tmp_path: Path) -> None:
+    item = TrackedDevice(uuid="u", identity="i", device=CARD)
+    with Store.opened(str(tmp_path), HERE) as store:
+        store.begin_session(ZERO)
+        store.commit([item], token("s"))
+    with closing(sqlite3.connect(tmp_path / "agent.sqlite")) as database:
+        (vendor_id,) = database.execute("SELECT json_extract(tracked, '$.device.vendor_id') FROM device").fetchone()
+    assert vendor_id == CARD.vendor_id
+
+
 def test_the_agents_uuid_stays(tmp_path: Path) -> None:
     uuids = set()
     for _ in range(2):
