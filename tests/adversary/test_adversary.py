@@ -12,7 +12,7 @@ from adversary.runs import play, replay, shortest, told
 from adversary.scenarios import SCENARIOS
 from shares import seeds
 
-_SHARE, _LONG = 240, 10_000
+_SHARE, _LONG = 750, 10_000
 _MOST_TRIED = 1000
 
 

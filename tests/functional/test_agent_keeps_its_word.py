@@ -505,4 +505,4 @@ class Host(RuleBasedStateMachine):
 
 
 TestHost = Host.TestCase
-TestHost.settings = settings(examples(300, long=2_000), stateful_step_count=50)
+TestHost.settings = settings(examples(800, long=2_000), stateful_step_count=50)
