@@ -155,6 +155,5 @@ def _plug_drive(lab: Lab) -> None:
 
 def _unplug_drive(lab: Lab) -> None:
     with Qmp(lab._socket("qmp")) as qmp:
-        qmp("device_del", id="spare")
-        qmp.wait_for("DEVICE_DELETED", "spare")
+        qmp.pull("spare")
         qmp("blockdev-del", **{"node-name": "spare"})

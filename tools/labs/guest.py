@@ -214,8 +214,7 @@ class Lab:
     def unplug(self, pf: int) -> None:
         """Pull a card out, without asking the guest's leave."""
         with Qmp(self._socket("qmp")) as qmp:
-            qmp("device_del", id=f"pf{pf}")
-            qmp.wait_for("DEVICE_DELETED", f"pf{pf}")
+            qmp.pull(f"pf{pf}")
 
     def plug(self, pf: int) -> None:
         """Put a card that was pulled out back into its slot."""

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -9,6 +10,7 @@ from typing import Any, Self
 from labs.recipe import LabError
 
 _TIMEOUT_S = 30
+_BUSY = "guest is busy"  # for five seconds after a card was put in, its slot's indicator blinks
 
 
 class Qmp:
@@ -46,6 +48,19 @@ class Qmp:
             if "error" in answer:
                 raise LabError(f"QEMU refused {command}: {answer['error']['desc']}")
             self._early.append(answer)
+
+    def pull(self, device: str) -> None:
+        """Take a device out of its slot, as soon as the guest isn't busy with that slot, and wait until it is gone."""
+        patient_until = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                self("device_del", id=device)
+                break
+            except LabError as refused:
+                if _BUSY not in str(refused) or time.monotonic() > patient_until:
+                    raise
+            time.sleep(0.5)
+        self.wait_for("DEVICE_DELETED", device)
 
     def wait_for(self, event: str, device: str) -> None:
         """Wait for an event about a device, one that came before an answer included."""
