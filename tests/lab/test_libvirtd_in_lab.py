@@ -82,7 +82,7 @@ def guest(lab: Lab) -> Iterator[Lab]:
 def told(lab: Lab, script: str) -> list[dict[str, Any]]:
     """What the script tells, run in the guest after the lines above."""
     asked = f"cat >/tmp/follow.py <<'END'\n{FOLLOW}\n{script}\nEND\nPYTHONPATH=/project:/site python3 /tmp/follow.py"
-    lines = lab.run(asked, timeout_s=60).splitlines()
+    lines = lab.run(asked, timeout_s=180).splitlines()
     return [json.loads(line) for line in lines]
 
 
