@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from keystones import Keystone
 from sqlalchemy import Engine
 
 import shares
@@ -75,6 +76,17 @@ def postgresql() -> Iterator[PostgreSQL]:
 def mariadb() -> Iterator[MariaDB]:
     """Another real database server; ask it for a database of your own."""
     server = MariaDB()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def keystone() -> Iterator[Keystone]:
+    """A real keystone, with its users. A test that stops it starts it again."""
+    server = Keystone()
     try:
         server.start()
         yield server
