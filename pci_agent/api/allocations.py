@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pci_agent.api.access import FOR_OTHERS
 from pci_agent.api.call import Call, Nothing
 from pci_agent.api.faults import sentence
 from pci_agent.api.pages import Text
@@ -48,7 +49,8 @@ class ClaimBody(PlacedBody):
 
     Attributes:
         requests: all go to one host, or none does
-        project_id, user_id: the instance's
+        project_id, user_id: the instance's; the caller's own where none are named, and only who places instances for
+            others may name others
         lifetime_s: how long the claim lasts unless it is confirmed; None for the agent's own
     """
 
@@ -103,12 +105,13 @@ class InstanceAllocations:
         """Claim devices for all requests on one host, or none."""
         call.query(Nothing)
         instance, asked = _instance(call), call.body(ClaimBody)
+        project_id, user_id = _owner(call, asked)
         answer = self._allocations.claim(
             instance,
             read(asked.requests, self._aliases),
             asked.numa,
-            project_id=asked.project_id,
-            user_id=asked.user_id,
+            project_id=project_id,
+            user_id=user_id,
             host=self._host(asked.hypervisor),
             lifetime_s=asked.lifetime_s,
         )
@@ -142,6 +145,20 @@ def _instance(call: Call) -> str:
     if len(instance) > _LONGEST_UUID:
         raise BadRequest(f"{instance[:_LONGEST_UUID]}… is no instance's uuid: it has more than 36 characters.")
     return instance
+
+
+def _owner(call: Call, asked: ClaimBody) -> tuple[str | None, str | None]:
+    """
+    Give the instance's project and user.
+
+    Raises:
+        falcon.HTTPForbidden: they are others than the caller's, who may not name any.
+    """
+    caller = call.caller
+    project_id, user_id = asked.project_id or caller.project_id, asked.user_id or caller.user_id
+    if (project_id, user_id) != (caller.project_id, caller.user_id):
+        caller.must(FOR_OTHERS)
+    return project_id, user_id
 
 
 def _refuse_both(instance: str, records: Iterable[AllocationRecord]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import falcon
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pci_agent.api.access import EVERYBODY, Caller
 from pci_agent.api.view import View
 from pci_agent.errors import BadRequest, TooBig
 
@@ -39,12 +40,14 @@ class Call:
         response: falcon's; its status is 200 unless the handler says otherwise
         view: of the version that was asked
         path: the names in the path
+        caller: who sent it
     """
 
     request: falcon.Request
     response: falcon.Response
     view: View
     path: Mapping[str, str]
+    caller: Caller = EVERYBODY
 
     def name(self, part: str) -> str:
         """
@@ -75,27 +78,33 @@ class Call:
             raise BadRequest(f"Query parameter {parameter!r}: {what}. Known here: {known}{also}.") from None
 
     def body(self, kind: type[_M]) -> _M:
-        """
-        Read the body, a JSON object; an empty one has no fields.
+        """Read the body; see read_body."""
+        return read_body(self.request, kind)
 
-        Raises:
-            TooBig: it is longer than MOST_BYTES.
-            BadRequest: it is no JSON, or names the first field that can't be used.
-        """
-        try:
-            return kind.model_validate_json(self._text().strip() or b"{}")
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            where = f"Field {place!r}" if place else "The body"
-            raise BadRequest(f"{where}: {_what(first)}.") from None
 
-    def _text(self) -> bytes:
-        length = self.request.content_length or 0
-        text: bytes = b"" if length > MOST_BYTES else self.request.bounded_stream.read(MOST_BYTES + 1)
-        if length > MOST_BYTES or len(text) > MOST_BYTES:
-            raise TooBig(f"The body is longer than {MOST_BYTES} bytes, which is all that is read.")
-        return text
+def read_body(request: falcon.Request, kind: type[_M]) -> _M:
+    """
+    Read the body, a JSON object; an empty one has no fields.
+
+    Raises:
+        TooBig: it is longer than MOST_BYTES.
+        BadRequest: it is no JSON, or names the first field that can't be used.
+    """
+    try:
+        return kind.model_validate_json(_text(request).strip() or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        where = f"Field {place!r}" if place else "The body"
+        raise BadRequest(f"{where}: {_what(first)}.") from None
+
+
+def _text(request: falcon.Request) -> bytes:
+    length = request.content_length or 0
+    text: bytes = b"" if length > MOST_BYTES else request.bounded_stream.read(MOST_BYTES + 1)
+    if length > MOST_BYTES or len(text) > MOST_BYTES:
+        raise TooBig(f"The body is longer than {MOST_BYTES} bytes, which is all that is read.")
+    return text
 
 
 def _what(error: Any) -> str:

@@ -34,7 +34,7 @@ from pci_agent.wire.commands import (
 from pci_agent.wire.messages import Model
 
 ANONYMOUS = "REST"
-"""Who disabled a device, as long as nobody's name is asked for."""
+"""Who disabled a device, where nobody is asked who they are."""
 
 _LATER = "Ask again, or look how the host fares at os-hypervisors."
 _FAULTS: dict[str, type[Faulted]] = {
@@ -188,9 +188,11 @@ class Disabling:
         asked, hypervisor = call.body(DisableBody), call.query(OnHypervisor).hypervisor
         until = None if asked.until is None else _future(asked.until)
 
+        actor = call.caller.user_name or call.caller.user_id or ANONYMOUS
+
         def command(agent_uuid: str, device_uuid: str) -> DisableCommand:
             return DisableCommand(
-                agent_uuid=agent_uuid, device_uuid=device_uuid, reason=asked.reason, actor=ANONYMOUS, until=until
+                agent_uuid=agent_uuid, device_uuid=device_uuid, reason=asked.reason, actor=actor, until=until
             )
 
         return self._ordered(call, hypervisor, "disable", command)

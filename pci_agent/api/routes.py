@@ -61,12 +61,14 @@ class Route:
         method: HTTP's
         path: below the version's prefix
         answer: gives the document of a call
+        for_owners: the handler asks whether the caller may, for each thing that belongs to a project
     """
 
     name: str
     method: str
     path: str
     answer: Callable[[Call], Any]
+    for_owners: bool = field(default=False, kw_only=True)
 
 
 def routes(parts: Parts) -> tuple[Route, ...]:
@@ -101,6 +103,6 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route("os-hypervisors:index", "GET", "/os-hypervisors", hypervisors.index),
         Route("os-hypervisors:detail", "GET", "/os-hypervisors/detail", hypervisors.detail),
         Route("os-hypervisors:show", "GET", host, hypervisors.show),
-        Route("servers:detail", "GET", "/servers/detail", servers.detail),
-        Route("servers:show", "GET", "/servers/{server_id}", servers.show),
+        Route("servers:detail", "GET", "/servers/detail", servers.detail, for_owners=True),
+        Route("servers:show", "GET", "/servers/{server_id}", servers.show, for_owners=True),
     )

@@ -1,11 +1,14 @@
 """
-Serves the application over HTTP, on 127.0.0.1 alone as long as anybody who can connect may read everything.
+Serves the application over HTTP: on loopback alone where nobody is asked who they are.
 
-Any WSGI server may serve it instead; keeping others out is then that server's part.
+Any WSGI server may serve it instead. What nobody is asked for is then kept from other machines by who connects.
 """
 
+import ipaddress
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import orjson
 from cheroot.wsgi import Server
 
 from pci_agent.errors import ConfigurationRefused, Refusal
@@ -14,7 +17,7 @@ ONLY_HOST = "127.0.0.1"
 _THREADS = 16  # a claim may wait for silent hosts, and others are served meanwhile
 
 
-def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_port") -> Server:
+def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_port", everywhere: bool = False) -> Server:
     """
     Bind a server to an address; call its ``serve``, and ``stop`` to end that. Port 0 takes any free one.
 
@@ -23,21 +26,15 @@ def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_por
         host: the address
         port: the port
         option: what names the port in the configuration
+        everywhere: whether others than this machine's own may connect, for who they are is asked
 
     Raises:
-        ConfigurationRefused: the address is not 127.0.0.1, or it can't be bound.
+        ConfigurationRefused: the address is not this machine's own, or it can't be bound.
     """
-    if host != ONLY_HOST:
-        raise ConfigurationRefused(
-            [
-                _refusal(
-                    "[api] bind_host",
-                    host,
-                    "there is no authentication yet",
-                    f"write {ONLY_HOST}, the only one allowed",
-                )
-            ]
-        )
+    if not everywhere and not _is_loopback(host):
+        what = "without authentication everybody who connects may do everything"
+        cure = f"write {ONLY_HOST}, or set [api] auth_strategy = keystone"
+        raise ConfigurationRefused([_refusal("[api] bind_host", host, what, cure)])
     server = Server((host, port), app, numthreads=_THREADS, server_name="pci-api", shutdown_timeout=1)
     try:
         server.prepare()
@@ -45,6 +42,31 @@ def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_por
         what, cure = f"{host}:{port} can't be bound ({error})", "stop what has it, or name another (tools/run --port)"
         raise ConfigurationRefused([_refusal(option, str(port), what, cure)]) from error
     return server
+
+
+def for_this_machine(app: Any) -> Any:
+    """Let an application answer this machine alone, whichever server serves it; who uses a Unix socket is on it too."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        address = environ.get("REMOTE_ADDR") or ONLY_HOST
+        if _is_loopback(address):
+            answered: Iterable[bytes] = app(environ, start_response)
+            return answered
+        message = (
+            "Without authentication this machine alone is answered; set [api] auth_strategy = keystone in"
+            " pci-tracker.conf to serve others."
+        )
+        start_response("403 Forbidden", [("Content-Type", "application/json")])
+        return [orjson.dumps({"forbidden": {"code": 403, "message": message}})]
+
+    return answer
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _refusal(option: str, value: str, what: str, cure: str) -> Refusal:

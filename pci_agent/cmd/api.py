@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 
 from oslo_config import cfg
 
+from pci_agent.api.access import Identity
 from pci_agent.api.app import application as assemble
-from pci_agent.api.serving import http_server
+from pci_agent.api.serving import for_this_machine, http_server
 from pci_agent.cmd import process
 from pci_agent.cmd.centre import Centre, centre
 from pci_agent.cmd.tracker import configuration, engine
@@ -35,7 +36,8 @@ def _serve(arguments: Sequence[str]) -> None:
     process.set_up_logging(conf, "pci-api")
     bus = rpc.transport(conf)
     made = centre(conf, engine(conf), bus)
-    server = http_server(_application(conf, made), conf.api.bind_host, conf.api.bind_port)
+    app = _application(conf, made)
+    server = http_server(app, conf.api.bind_host, conf.api.bind_port, everywhere=_callers_are_asked(conf))
     made.settler.start()
     thread = threading.Thread(target=server.serve, name="http", daemon=True)
     thread.start()
@@ -47,7 +49,20 @@ def _serve(arguments: Sequence[str]) -> None:
 
 
 def _application(conf: cfg.ConfigOpts, made: Centre) -> Any:
-    return assemble(made.parts(parse_aliases(conf.pci.alias), most=conf.api.max_limit))
+    return assemble(made.parts(parse_aliases(conf.pci.alias), most=conf.api.max_limit), _identity(conf))
+
+
+def _callers_are_asked(conf: cfg.ConfigOpts) -> bool:
+    return bool(conf.api.auth_strategy == "keystone")
+
+
+def _identity(conf: cfg.ConfigOpts) -> Identity | None:
+    """Give what knows callers, where they are asked who they are."""
+    if not _callers_are_asked(conf):
+        return None
+    from pci_agent.cmd import access  # noqa: PLC0415 - its libraries take a while, and not everybody uses them
+
+    return access.keystone(conf)
 
 
 class _Late:
@@ -70,7 +85,7 @@ class _Late:
         made = centre(conf, engine(conf), rpc.transport(conf))
         app = _application(conf, made)
         made.settler.start()
-        return app
+        return app if _callers_are_asked(conf) else for_this_machine(app)
 
 
 application = _Late()

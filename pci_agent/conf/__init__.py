@@ -9,7 +9,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from pci_agent.conf import agent, alias, api, database, host, pci, tracker
+from pci_agent.conf import agent, alias, api, authtoken, database, host, pci, tracker
 
 _TRANSPORT = cfg.StrOpt(
     "transport_url",
@@ -38,4 +38,6 @@ def tracker_opts() -> list[tuple[str, list[Any]]]:
         (alias.GROUP, alias.OPTIONS),
         (database.GROUP, database.OPTIONS),
         (api.GROUP, api.OPTIONS),
+        (authtoken.GROUP, authtoken.options()),
+        (authtoken.POLICY_GROUP, authtoken.policy_options()),
     ]

@@ -1,4 +1,4 @@
-"""``[api]``: where REST is served."""
+"""``[api]``: where REST is served, and to whom."""
 
 from oslo_config import cfg
 
@@ -7,10 +7,19 @@ OPTIONS = [
     cfg.StrOpt(
         "bind_host",
         default="127.0.0.1",
-        help="The address to serve REST on. Whoever can connect may read everything, so any other than 127.0.0.1"
-        " is refused for now.",
+        help="The address to serve REST on. Without authentication any but a loopback address is refused.",
     ),
     cfg.PortOpt("bind_port", default=8799, help="The port to serve REST on."),
+    cfg.StrOpt(
+        "auth_strategy",
+        default="noauth",
+        choices=[
+            ("keystone", "callers are asked for a token of keystone's, and may do what the rules let them"),
+            ("noauth", "everybody who connects may do everything, so bind_host must be a loopback address"),
+        ],
+        help="How callers are known. With keystone set [keystone_authtoken] too. The rules are listed in"
+        " conf/policy.yaml; [oslo_policy] policy_file names those that are to be others.",
+    ),
     cfg.IntOpt(
         "max_limit",
         default=1000,

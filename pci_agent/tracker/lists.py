@@ -154,10 +154,12 @@ class Lists:
                 rows = _made_anew(connection, names, rows)
             return Listed(rows, hosts, len(found) > page.limit)
 
-    def servers(self, page: Page) -> Listed:
-        """List the uuids of instances that hold devices, in their order; a marker is one of them."""
+    def servers(self, page: Page, *, project_id: str | None = None) -> Listed:
+        """List the uuids of instances that hold devices, in their order, or of a project's; a marker is one of them."""
         instance = _DEVICE.instance_uuid
         query = select(instance).where(instance.is_not(None), _DEVICE.deleted == 0).distinct()
+        if project_id is not None:
+            query = query.where(_DEVICE.project_id == project_id)
         if page.marker is not None:
             query = query.where(instance < page.marker if page.descending else instance > page.marker)
         query = query.order_by(instance.desc() if page.descending else instance).limit(page.limit + 1)

@@ -13,7 +13,7 @@ from buses import get, parts, rest
 from hosts import Host, tell
 from pci_agent.api.app import application
 from pci_agent.api.routes import routes
-from pci_agent.api.serving import http_server
+from pci_agent.api.serving import for_this_machine, http_server
 from pci_agent.errors import ConfigurationRefused
 from pci_agent.model.reality import Habits
 from pci_agent.tracker.store import Store
@@ -145,10 +145,30 @@ def test_a_host_whose_name_another_agent_wants_shows_who_and_v2_does_not(sqlite:
     assert list(get(client, "/v2/openstack/os-hypervisors/compute-1")["hypervisor"]) == ["pci_stats"]
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.1", "localhost", "::1", "127.0.0.2", ""])
-def test_any_address_but_loopback_is_refused_by_name(sqlite: Engine, address: str) -> None:
-    with pytest.raises(ConfigurationRefused, match=r"\[api\] bind_host = .*no authentication yet; write 127.0.0.1"):
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.1", "localhost", "::ffff:192.168.1.1", ""])
+def test_without_authentication_any_address_but_loopback_is_refused_by_name(sqlite: Engine, address: str) -> None:
+    cure = "write 127.0.0.1, or set .api. auth_strategy = keystone"
+    with pytest.raises(ConfigurationRefused, match=rf"\[api\] bind_host = .*without authentication.*; {cure}"):
         http_server(application(parts(Store(sqlite, host_down_s=75))), address, 0)
+
+
+def test_every_loopback_address_will_do(sqlite: Engine) -> None:
+    http_server(application(parts(Store(sqlite, host_down_s=75))), "127.0.0.2", 0).stop()
+
+
+def test_without_authentication_another_server_answers_this_machine_alone(two_hosts: TestClient) -> None:
+    client = TestClient(for_this_machine(two_hosts.app))
+    for address in ("127.0.0.1", "::1", ""):
+        assert client.simulate_get("/v3/os-pci", extras={"REMOTE_ADDR": address}).status_code == 200
+    answer = client.simulate_get("/v3/os-pci", extras={"REMOTE_ADDR": "192.168.1.1"})
+    assert (answer.status_code, list(answer.json)) == (403, ["forbidden"])
+    assert "auth_strategy = keystone" in answer.text
+
+
+def test_every_answer_bears_a_name_that_is_logged(two_hosts: TestClient) -> None:
+    names = {two_hosts.simulate_get(path).headers["X-Openstack-Request-Id"] for path in ("/", "/v3/os-pci", "/nowhere")}
+    assert len(names) == 3
+    assert all(name.startswith("req-") for name in names)
 
 
 def test_a_port_that_is_taken_is_refused_by_name(sqlite: Engine) -> None:
