@@ -7,6 +7,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from oslo_config import generator
+from oslo_config.cfg import ConfigOpts
+from oslo_policy import generator as policy_generator
 from setuptools import find_packages
 from sqlalchemy import Engine
 
@@ -21,6 +23,12 @@ def test_the_sample_is_what_the_options_say(project: str, tmp_path: Path) -> Non
     made = tmp_path / "sample.conf"
     generator.main(["--namespace", project, "--wrap-width", "110", "--output-file", str(made)])
     assert made.read_text() == (ROOT / f"conf/{project}.conf").read_text(), "run tools/samples"
+
+
+def test_the_sample_of_rules_is_what_they_say(tmp_path: Path) -> None:
+    made = tmp_path / "policy.yaml"
+    policy_generator.generate_sample(["--namespace", "pci-agent", "--output-file", str(made)], conf=ConfigOpts())
+    assert made.read_text() == (ROOT / "conf/policy.yaml").read_text(), "run tools/samples"
 
 
 @pytest.mark.parametrize("options", [agent_opts(), tracker_opts()])
