@@ -11,8 +11,10 @@ from oslo_config import cfg
 
 from pci_agent.agent.reporter import Reporter
 from pci_agent.agent.service import Agent
+from pci_agent.api.answers import FAULTS
 from pci_agent.api.app import application
 from pci_agent.api.routes import Parts
+from pci_agent.api.versions import VERSIONS
 from pci_agent.errors import AgentSilent
 from pci_agent.model.request import Aliases
 from pci_agent.tracker.allocations import Allocations
@@ -99,7 +101,24 @@ def parts(store: Store, *, agents: Agents | None = None, aliases: Aliases | None
 
 
 def rest(store: Store, *, agents: Agents | None = None, aliases: Aliases | None = None, most: int = 1000) -> TestClient:
-    return TestClient(application(parts(store, agents=agents, aliases=aliases, most=most)))
+    app = application(parts(store, agents=agents, aliases=aliases, most=most))
+    app.add_middleware(Judge())
+    return TestClient(app)
+
+
+class Judge:
+    """Holds every answer of REST against the model that describes it: what differs is a 500, with the reason logged."""
+
+    def process_response(self, request: Any, response: Any, _resource: object, _served: bool) -> None:
+        text, code = response.render_body(), response.status_code
+        kind = FAULTS[code] if code >= 400 else self._described(request)
+        if kind is not None:
+            kind.model_validate_json(text)
+
+    @staticmethod
+    def _described(request: Any) -> Any:
+        of_path = (each for each in VERSIONS if request.path.startswith(f"/{each.name}/"))
+        return next((each.answers[request.context.route] for each in of_path), None)
 
 
 def get(client: TestClient, path: str, code: int = 200) -> Any:

@@ -20,7 +20,7 @@ FOR_OTHERS = "os-pci-allocations:claim:for_others"
 METRICS = "metrics:show"
 """Rules beside those that are called as routes are."""
 
-_PUBLIC = frozenset({"/", "/v2", "/v3", "/healthcheck", "/ui"})
+_PUBLIC = frozenset({"/", "/v2", "/v3", "/openapi.json", "/healthcheck", "/ui"})
 _PUBLIC_BELOW = "/ui/"
 _READING = ("GET", "HEAD", "OPTIONS")
 

@@ -61,15 +61,26 @@ class ClaimBody(PlacedBody):
 
 
 class ConfirmBody(BaseModel):
-    """Which requests; none named: all that the instance has claimed."""
+    """
+    Which requests.
 
-    model_config = ConfigDict(extra="forbid")
+    Attributes:
+        request_ids: none named: all that the instance has claimed
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     request_ids: Annotated[tuple[RequestId, ...], Field(max_length=64)] = ()
 
 
 class FreeQuery(BaseModel):
-    """Which request, on which host."""
+    """
+    Which request, on which host.
+
+    Attributes:
+        request_id: all of the instance's where none is named
+        hypervisor: a host's name or id; needed, or a request, while the instance holds devices on several
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -18,6 +18,7 @@ from pci_agent.api.access import EVERYBODY, METRICS, Authentication, Caller, Ide
 from pci_agent.api.call import Call
 from pci_agent.api.health import Health
 from pci_agent.api.metrics import Metrics
+from pci_agent.api.openapi import Described
 from pci_agent.api.requestids import RequestIds
 from pci_agent.api.routes import Parts, Route, routes
 from pci_agent.api.versions import VERSIONS, OneVersion, Versions
@@ -31,6 +32,7 @@ def application(parts: Parts, identity: Identity | None = None) -> falcon.App[An
     app.add_route("/ui/session", session.Nobody() if identity is None else session.Somebody(identity))
     caller_of = _nobody_asked if identity is None else _caller_of
     table = sorted(routes(parts), key=_path)
+    app.add_route("/openapi.json", Described(table))
     for version in VERSIONS:
         app.add_route(f"/{version.name}", OneVersion(version))
         for path, at_it in groupby(table, key=_path):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pci_agent.api.call import Call, Nothing
 from pci_agent.api.hypervisors import Hypervisors
-from pci_agent.api.requests import PlacedBody, RequestBody, read
+from pci_agent.api.requests import PlacedBody, RequestBody, Whole, read
 from pci_agent.api.view import Document
 from pci_agent.model.request import Aliases
 from pci_agent.tracker.explaining import Explanation
@@ -25,7 +25,7 @@ class CandidatesBody(PlacedBody):
     """
 
     requests: Annotated[tuple[RequestBody, ...], Field(min_length=1, max_length=64)]
-    limit: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 10
+    limit: Annotated[int, Field(ge=1, le=MOST_CANDIDATES), Whole] = 10
     explain: bool = False
 
 

@@ -8,7 +8,7 @@ of the fleet has such a tag, as ``tag:NAME=VALUE`` whether one has or not.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
 
 from pci_agent.api.call import Call
 from pci_agent.api.pages import Id, Paged, SortedDevices, Text, links, page
@@ -33,6 +33,7 @@ def _address(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
+_ADDRESS = WithJsonSchema({"type": "string", "pattern": "^[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[01][0-9A-Fa-f][.][0-7]$"})
 _Uuid = Annotated[Text, StringConstraints(max_length=_LONGEST_ID)]
 _IN_ROWS = (
     "status",
@@ -47,7 +48,25 @@ _IN_ROWS = (
 
 
 class DevicesQuery(SortedDevices):
-    """Which devices, which page of them, in which order."""
+    """
+    Which devices, which page of them, in which order. All conditions that are given must hold.
+
+    Attributes:
+        vendor_id, product_id: in hex, as in the whitelist
+        hypervisor: the host's name or id
+        compute_node_id: the host's id
+        instance_uuid: the instance that holds them
+        request_id: the request that holds them
+        physical_network: the tag of that name, compared without case
+        address: in full
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "patternProperties": {r"^tag:[ -!#-\[\]-~]{1,255}$": {"type": "string", "pattern": r"^[^\x00]*$"}},
+            "x-tags": "Any tag, compared without case; one that a device of the fleet has needs no tag: before it",
+        }
+    )
 
     status: Literal[tuple(map(str, Status))] | None = None  # type: ignore[valid-type]
     vendor_id: PciId | None = None
@@ -58,11 +77,16 @@ class DevicesQuery(SortedDevices):
     instance_uuid: _Uuid | None = None
     request_id: _Uuid | None = None
     physical_network: Text | None = None
-    address: Annotated[str, AfterValidator(_address)] | None = None
+    address: Annotated[str, AfterValidator(_address), _ADDRESS] | None = None
 
 
 class OnHypervisor(BaseModel):
-    """Which host is meant, by id or name."""
+    """
+    Which host is meant.
+
+    Attributes:
+        hypervisor: its name or id; needed where several hosts have a device of that name
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -15,7 +15,8 @@ from pci_agent.errors import Ambiguous, BadRequest, Conflicting, Faulted, HostSi
 
 LOG = logging.getLogger(__name__)
 
-_NAMES = {
+_UNFORESEEN = "computeFault"
+NAMES = {
     400: "badRequest",
     401: "unauthorized",
     403: "forbidden",
@@ -23,9 +24,12 @@ _NAMES = {
     405: "badMethod",
     409: "conflictingRequest",
     413: "overLimit",
+    500: _UNFORESEEN,
     503: "serviceUnavailable",
     504: "gatewayTimeout",
 }
+"""What a fault is called, by HTTP's code."""
+
 _CODES: dict[type[Faulted], int] = {
     BadRequest: 400,
     NotFound: 404,
@@ -54,7 +58,7 @@ def install(app: falcon.App[Any, Any]) -> None:
 def _tell(response: falcon.Response, code: int, message: str, **more: object) -> None:
     response.status = code
     response.content_type = falcon.MEDIA_JSON
-    response.data = orjson.dumps({_NAMES.get(code, "computeFault"): {"code": code, "message": message, **more}})
+    response.data = orjson.dumps({NAMES.get(code, _UNFORESEEN): {"code": code, "message": message, **more}})
 
 
 def _serialize(_request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:

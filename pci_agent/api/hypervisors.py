@@ -11,7 +11,12 @@ from pci_agent.tracker.store import RowMap, Store
 
 
 class HostsQuery(SortedHosts):
-    """Which hosts, which page of them, in which order."""
+    """
+    Which hosts, which page of them, in which order.
+
+    Attributes:
+        state: whether they were heard of lately
+    """
 
     state: Literal["up", "down"] | None = None
 

@@ -48,18 +48,29 @@ _LONGEST_NAME = 255
 
 
 class DisableBody(BaseModel):
-    """Why a device is kept from being given, and until when; None: until it is enabled."""
+    """
+    Why a device is kept from being given, and until when.
 
-    model_config = ConfigDict(extra="forbid")
+    Attributes:
+        reason: what others read
+        until: a time to come, with its zone; None: until it is enabled
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: Annotated[str, Field(min_length=1, max_length=_LONGEST_REASON, pattern=r"^[^\x00]*$")]
     until: AwareDatetime | None = None
 
 
 class PlanBody(BaseModel):
-    """The values of ``[pci] device_spec`` that are tried: each a JSON object or list, or the text of one."""
+    """
+    Another whitelist.
 
-    model_config = ConfigDict(extra="forbid")
+    Attributes:
+        device_spec: the values of ``[pci] device_spec`` that are tried: each a JSON object or list, or the text of one
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     device_spec: Annotated[tuple[Any, ...], Field(max_length=_MOST_ENTRIES)]
 

@@ -8,7 +8,7 @@ follows; it carries all that was asked, so whoever goes by links needs to know n
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pci_agent.api.call import Call
 from pci_agent.tracker.ids import MOST_ID
@@ -31,12 +31,23 @@ def _from_one(text: str) -> str:
     return text
 
 
-Id = Annotated[str, Field(pattern=r"^[0-9]{1,10}$"), AfterValidator(_within)]
-Limit = Annotated[str, Field(pattern=_DIGITS), AfterValidator(_from_one)]
+def _number(least: int, most: int) -> WithJsonSchema:
+    """Describe a number, which comes as text like every parameter."""
+    return WithJsonSchema({"type": "integer", "minimum": least, "maximum": most})
+
+
+Id = Annotated[str, Field(pattern=r"^[0-9]{1,10}$"), AfterValidator(_within), _number(0, MOST_ID)]
+Limit = Annotated[str, Field(pattern=_DIGITS), AfterValidator(_from_one), _number(1, 10**9 - 1)]
 
 
 class Paged(BaseModel):
-    """Which page, in the one order that there is."""
+    """
+    Which page, in the one order that there is.
+
+    Attributes:
+        limit: so many items at most; never more than the API's own limit
+        marker: the last item of the page before; a page's link to the next one names it
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,14 +56,26 @@ class Paged(BaseModel):
 
 
 class SortedHosts(Paged):
-    """Which page of hosts, in which order."""
+    """
+    Which page of hosts, in which order.
+
+    Attributes:
+        sort_key: ``hypervisor_hostname`` where none is named
+        sort_dir: ``asc`` where none is named
+    """
 
     sort_key: Literal[HOST_SORT_KEYS] | None = None  # type: ignore[valid-type]
     sort_dir: Direction | None = None
 
 
 class SortedDevices(Paged):
-    """Which page of devices, in which order."""
+    """
+    Which page of devices, in which order.
+
+    Attributes:
+        sort_key: ``compute_node_id`` where none is named
+        sort_dir: ``asc`` where none is named
+    """
 
     sort_key: Literal[SORT_KEYS] | None = None  # type: ignore[valid-type]
     sort_dir: Direction | None = None

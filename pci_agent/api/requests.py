@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 from uuid import uuid4
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 
 from pci_agent.api.pages import Text
 from pci_agent.errors import BadRequest
@@ -20,6 +21,18 @@ from pci_agent.model.request import Alias, Aliases, NumaPolicy, PciRequest, Spec
 
 _MOST = 64
 _NODE = Annotated[int, Field(ge=0, lt=2**31)]
+_SOCKET = Annotated[int, Field(ge=-1, lt=2**31)]
+
+
+def _whole(number: object) -> object:
+    """Take 2.0 for 2, as JSON does."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Whole = BeforeValidator(_whole)
+"""Of an integer: it may be written as JSON writes numbers."""
+
+_NULL: JsonDict = {"type": "null"}
 _NO_NUL = r"^[^\x00]*$"
 
 
@@ -34,18 +47,26 @@ def pci_id(text: str) -> str:
     return found
 
 
-PciId = Annotated[str, AfterValidator(pci_id)]
+PciId = Annotated[
+    str, AfterValidator(pci_id), WithJsonSchema({"type": "string", "pattern": "^(0[xX])?[0-9a-fA-F]{1,4}$"})
+]
 RequestId = Annotated[str, Field(min_length=1, max_length=36, pattern=_NO_NUL)]
 _TagName = Annotated[str, Field(min_length=1, max_length=255, pattern=_NO_NUL)]
 _TagValue = Annotated[str, Field(max_length=255, pattern=_NO_NUL)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class SpecBody(_Body):
-    """What one device must be; every condition that is given must hold."""
+    """
+    What one device must be; every condition that is given must hold.
+
+    Attributes:
+        vendor_id, product_id: in hex, as in the whitelist
+        tags: that its whitelist entry gives it; null: that it hasn't
+    """
 
     vendor_id: PciId | None = None
     product_id: PciId | None = None
@@ -63,18 +84,48 @@ class SpecBody(_Body):
 
 
 class PortBody(_Body):
-    """A port of a network, in neutron's words."""
+    """
+    A port of a network, in neutron's words.
+
+    Attributes:
+        physical_network: that the device's tag names; None for any
+        trusted: whether the device's tag says so; None for either
+    """
 
     vnic_type: Literal["direct", "macvtap", "virtio-forwarder", "remote-managed", "direct-physical", "vdpa"]
     physical_network: Text | None = None
     trusted: bool | None = None
 
 
+_SAYS_WHAT: JsonDict = {
+    "oneOf": [
+        {"required": ["alias"], "properties": {"alias": {"type": "string"}, "port": _NULL, "specs": _NULL}},
+        {
+            "required": ["port"],
+            "properties": {"port": {"type": "object"}, "alias": _NULL, "specs": _NULL, "count": {"enum": [1, None]}},
+        },
+        {"required": ["specs"], "properties": {"specs": {"type": "array"}, "alias": _NULL, "port": _NULL}},
+    ]
+}
+
+
 class RequestBody(_Body):
-    """So many devices for one purpose: of an alias, for a port, or that meet one of *specs*."""
+    """
+    So many devices for one purpose: of an alias, for a port, or that meet one of *specs*.
+
+    Attributes:
+        request_id: the request's own; it serves once
+        count: how many; 1 where none is said. A port takes one
+        alias: a name of ``[pci] alias`` in pci-tracker.conf
+        port: a port of a network
+        specs: alternatives
+        numa_policy: how near to the guest's NUMA nodes
+    """
+
+    model_config = ConfigDict(json_schema_extra=_SAYS_WHAT)
 
     request_id: RequestId | None = None
-    count: Annotated[int, Field(ge=1, le=_MOST)] | None = None
+    count: Annotated[int, Field(ge=1, le=_MOST), Whole] | None = None
     alias: Text | None = None
     port: PortBody | None = None
     specs: Annotated[tuple[SpecBody, ...], Field(min_length=1, max_length=_MOST)] | None = None
@@ -105,8 +156,10 @@ class PlacedBody(_Body):
         hypervisor: only this host, by name or id; None for any
     """
 
-    cells: Annotated[tuple[_NODE, ...], Field(max_length=1024)] = ()
-    sockets: Annotated[dict[_NODE, int | None], Field(max_length=1024)] = Field(default_factory=dict)
+    cells: Annotated[tuple[Annotated[_NODE, Whole], ...], Field(max_length=1024)] = ()
+    sockets: Annotated[dict[_NODE, Annotated[_SOCKET, Whole] | None], Field(max_length=1024)] = Field(
+        default_factory=dict, json_schema_extra={"propertyNames": {"pattern": "^(0|[1-9][0-9]{0,8})$"}}
+    )
     hypervisor: Text | None = None
 
     @property

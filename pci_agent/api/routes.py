@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pci_agent.api.allocations import InstanceAllocations
-from pci_agent.api.call import Call
-from pci_agent.api.candidates import CandidateHosts
-from pci_agent.api.devices import Devices
-from pci_agent.api.hypervisors import Hypervisors
-from pci_agent.api.inquiries import Disabling, Explaining, Whitelists
+from pydantic import BaseModel
+
+from pci_agent.api.allocations import ClaimBody, ConfirmBody, FreeQuery, InstanceAllocations
+from pci_agent.api.call import Call, Nothing
+from pci_agent.api.candidates import CandidateHosts, CandidatesBody
+from pci_agent.api.devices import Devices, DevicesQuery, HistoryQuery, OnHypervisor
+from pci_agent.api.hypervisors import HostsQuery, Hypervisors
+from pci_agent.api.inquiries import DisableBody, Disabling, Explaining, PlanBody, Whitelists
+from pci_agent.api.pages import Paged
 from pci_agent.api.servers import Servers
 from pci_agent.model.request import Aliases
 from pci_agent.tracker.allocations import Allocations
@@ -60,7 +63,11 @@ class Route:
         name: what a rule is made for
         method: HTTP's
         path: below the version's prefix
-        answer: gives the document of a call
+        answer: gives the document of a call; its docstring's first line is the route's summary
+        query: reads the query parameters
+        body: reads the body; None where none is read
+        codes: what it answers with where all is well
+        faults: what else it may answer with, but for what any route may
         for_owners: the handler asks whether the caller may, for each thing that belongs to a project
     """
 
@@ -68,6 +75,10 @@ class Route:
     method: str
     path: str
     answer: Callable[[Call], Any]
+    query: type[BaseModel] = Nothing
+    body: type[BaseModel] | None = None
+    codes: tuple[int, ...] = (200,)
+    faults: tuple[int, ...] = ()
     for_owners: bool = field(default=False, kw_only=True)
 
 
@@ -86,23 +97,48 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     device, host = "/os-pci/{pci_device_id}", "/os-hypervisors/{hypervisor_hostname}"
     whitelist = "/os-pci-whitelist/{hypervisor_hostname}"
     return (
-        Route("os-pci:index", "GET", "/os-pci", devices.index),
-        Route("os-pci:detail", "GET", "/os-pci/detail", devices.detail),
-        Route("os-pci:show", "GET", device, devices.show),
-        Route("os-pci:history", "GET", f"{device}/history", devices.history),
-        Route("os-pci:explain", "GET", f"{device}/explain", explaining.explain),
-        Route("os-pci:disable", "POST", f"{device}/disable", disabling.disable),
-        Route("os-pci:enable", "POST", f"{device}/enable", disabling.enable),
-        Route("os-pci:candidates", "POST", "/os-pci/candidates", candidates.find),
-        Route("os-pci-allocations:show", "GET", instance, held.show),
-        Route("os-pci-allocations:claim", "PUT", instance, held.claim),
-        Route("os-pci-allocations:free", "DELETE", instance, held.free),
-        Route("os-pci-allocations:confirm", "POST", f"{instance}/confirm", held.confirm),
-        Route("os-pci-whitelist:show", "GET", whitelist, whitelists.show),
-        Route("os-pci-whitelist:plan", "POST", f"{whitelist}/plan", whitelists.plan),
-        Route("os-hypervisors:index", "GET", "/os-hypervisors", hypervisors.index),
-        Route("os-hypervisors:detail", "GET", "/os-hypervisors/detail", hypervisors.detail),
-        Route("os-hypervisors:show", "GET", host, hypervisors.show),
-        Route("servers:detail", "GET", "/servers/detail", servers.detail, for_owners=True),
-        Route("servers:show", "GET", "/servers/{server_id}", servers.show, for_owners=True),
+        Route("os-pci:index", "GET", "/os-pci", devices.index, DevicesQuery),
+        Route("os-pci:detail", "GET", "/os-pci/detail", devices.detail, DevicesQuery),
+        Route("os-pci:show", "GET", device, devices.show, OnHypervisor, faults=(404, 409)),
+        Route("os-pci:history", "GET", f"{device}/history", devices.history, HistoryQuery, faults=(404, 409)),
+        Route("os-pci:explain", "GET", f"{device}/explain", explaining.explain, OnHypervisor, faults=(404, 409, 504)),
+        Route(
+            "os-pci:disable",
+            "POST",
+            f"{device}/disable",
+            disabling.disable,
+            OnHypervisor,
+            DisableBody,
+            faults=(404, 409, 504),
+        ),
+        Route(
+            "os-pci:enable", "POST", f"{device}/enable", disabling.enable, OnHypervisor, Nothing, faults=(404, 409, 504)
+        ),
+        Route("os-pci:candidates", "POST", "/os-pci/candidates", candidates.find, body=CandidatesBody, faults=(404,)),
+        Route("os-pci-allocations:show", "GET", instance, held.show, faults=(404,)),
+        Route("os-pci-allocations:claim", "PUT", instance, held.claim, body=ClaimBody, faults=(404, 409, 504)),
+        Route(
+            "os-pci-allocations:free",
+            "DELETE",
+            instance,
+            held.free,
+            FreeQuery,
+            codes=(200, 202),
+            faults=(404, 409, 504),
+        ),
+        Route(
+            "os-pci-allocations:confirm",
+            "POST",
+            f"{instance}/confirm",
+            held.confirm,
+            body=ConfirmBody,
+            faults=(404, 409, 504),
+        ),
+        Route("os-pci-whitelist:show", "GET", whitelist, whitelists.show, faults=(404, 504)),
+        Route("os-pci-whitelist:plan", "POST", f"{whitelist}/plan", whitelists.plan, body=PlanBody, faults=(404, 504)),
+        Route("os-hypervisors:index", "GET", "/os-hypervisors", hypervisors.index, HostsQuery),
+        Route("os-hypervisors:detail", "GET", "/os-hypervisors/detail", hypervisors.detail, HostsQuery),
+        Route("os-hypervisors:show", "GET", host, hypervisors.show, faults=(404,)),
+        Route("servers:detail", "GET", "/servers/detail", servers.detail, Paged, for_owners=True),
+        Route("servers:show", "GET", "/servers/{server_id}", servers.show, faults=(404,), for_owners=True),
     )

@@ -1,12 +1,14 @@
 """What is served here: the versions of the API, as OpenStack's clients look for them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import falcon
 
 from pci_agent import __version__
-from pci_agent.api import v2, v3
+from pci_agent.api import answers_v2, answers_v3, v2, v3
+from pci_agent.api.answers import Answered
 from pci_agent.api.view import View
 
 
@@ -20,12 +22,14 @@ class Version:
         prefix: what all its paths begin with
         status: CURRENT is what new programs should use
         view: how it shows things
+        answers: what that looks like, by a route's name
     """
 
     name: str
     prefix: str
     status: str
     view: View
+    answers: Mapping[str, type[Answered]]
 
     def document(self, root: str) -> dict[str, Any]:
         """Describe the version; *root* is the API's address."""
@@ -34,8 +38,8 @@ class Version:
 
 
 VERSIONS = (
-    Version("v2", "/v2/{tenant_id}", "SUPPORTED", v2.VIEW),
-    Version("v3", "/v3", "CURRENT", v3.VIEW),
+    Version("v2", "/v2/{tenant_id}", "SUPPORTED", v2.VIEW, answers_v2.ANSWERS),
+    Version("v3", "/v3", "CURRENT", v3.VIEW, answers_v3.ANSWERS),
 )
 
 

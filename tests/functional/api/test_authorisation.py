@@ -69,6 +69,7 @@ OPEN = {
     ("GET", "/"): 200,
     ("GET", "/v2"): 200,
     ("GET", "/v3"): 200,
+    ("GET", "/openapi.json"): 200,
     ("GET", "/healthcheck"): 200,
     ("GET", "/ui/session"): 200,
     ("POST", "/ui/session"): 400,

@@ -198,6 +198,12 @@ def test_what_nobody_has_asked_for_is_not_found(alone: Asked) -> None:
         ({"requests": [{"request_id": "r", "specs": []}]}, "'requests.0.specs'"),
         ({"requests": [{**nic("r"), "count": 0}]}, "'requests.0.count'"),
         ({"requests": [{**nic("r"), "count": 65}]}, "'requests.0.count'"),
+        ({"requests": [{**nic("r"), "count": True}]}, "'requests.0.count'"),
+        ({"requests": [{**nic("r"), "count": "1"}]}, "'requests.0.count'"),
+        ({"requests": [{**nic("r"), "count": 1.5}]}, "'requests.0.count'"),
+        ({"requests": [nic("r")], "lifetime_s": "60"}, "'lifetime_s'"),
+        ({"requests": [nic("r")], "sockets": {"0": 10**30}}, "'sockets.0'"),
+        ({"requests": [nic("r")], "sockets": {"0": -2}}, "'sockets.0'"),
         ({"requests": [{**nic("r"), "colour": "red"}]}, "'requests.0.colour': it isn't known"),
         ({"requests": [{**nic("r"), "numa_policy": "near"}]}, "'requests.0.numa_policy'"),
         ({"requests": [nic("r" * 37)]}, "'requests.0.request_id'"),
@@ -238,7 +244,7 @@ def test_candidates_are_hosts_that_fit_the_fullest_first(asked: Asked) -> None:
     found = asked.send("POST", "/v3/os-pci/candidates", {"requests": [{"specs": VFS}]})
     assert [(each["hypervisor_hostname"], each["free"]) for each in found["candidates"]] == [(A, 1), (B, 2)]
     assert (found["cut"], found["explanation"]) == (None, None)
-    only = {"requests": [{"alias": "nic", "count": 1}], "hypervisor": B, "limit": 1, "explain": True}
+    only = {"requests": [{"alias": "nic", "count": 1.0}], "hypervisor": B, "limit": 1, "explain": True}
     found = asked.send("POST", "/v3/os-pci/candidates", only)
     assert [each["hypervisor_hostname"] for each in found["candidates"]] == [B]
     assert found["explanation"]["filters"][0] == {"filter": "all", "hosts_left": 2}
@@ -255,7 +261,12 @@ def test_where_no_host_fits_it_is_told_why(asked: Asked) -> None:
 
 @pytest.mark.parametrize(
     ("body", "told"),
-    [({"requests": [{"specs": VFS}], "limit": 0}, "'limit'"), ({"requests": [{"specs": VFS}], "x": 1}, "'x'")],
+    [
+        ({"requests": [{"specs": VFS}], "limit": "10"}, "'limit'"),
+        ({"requests": [{"specs": VFS}], "explain": "yes"}, "'explain'"),
+        ({"requests": [{"specs": VFS}], "limit": 0}, "'limit'"),
+        ({"requests": [{"specs": VFS}], "x": 1}, "'x'"),
+    ],
 )
 def test_candidates_that_cannot_be_asked_for_name_the_field(alone: Asked, body: object, told: str) -> None:
     assert told in alone.send("POST", "/v3/os-pci/candidates", body, 400)["badRequest"]["message"]
