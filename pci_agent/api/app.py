@@ -25,9 +25,9 @@ from pci_agent.api.versions import VERSIONS, OneVersion, Versions
 from pci_agent.api.view import View
 
 
-def application(parts: Parts, identity: Identity | None = None) -> falcon.App[Any, Any]:
+def application(parts: Parts, identity: Identity | None = None, metrics: Metrics | None = None) -> falcon.App[Any, Any]:
     """Assemble the WSGI application; without *identity* nobody is asked who they are."""
-    app = monitoring(parts, identity)
+    app = monitoring(parts, metrics, identity)
     app.add_route("/", Versions())
     app.add_route("/ui/session", session.Nobody() if identity is None else session.Somebody(identity))
     caller_of = _nobody_asked if identity is None else _caller_of
@@ -40,9 +40,9 @@ def application(parts: Parts, identity: Identity | None = None) -> falcon.App[An
     return app
 
 
-def monitoring(parts: Parts, identity: Identity | None = None) -> falcon.App[Any, Any]:
-    """Assemble what those who watch over a process ask it, and no more."""
-    metrics = Metrics(parts)
+def monitoring(parts: Parts, metrics: Metrics | None = None, identity: Identity | None = None) -> falcon.App[Any, Any]:
+    """Assemble what those who watch over a process ask it, and no more; with *metrics* that others count in too."""
+    metrics = metrics or Metrics(parts)
     guards = [] if identity is None else [Authentication(identity)]
     app: falcon.App[Any, Any] = falcon.App(middleware=[metrics, RequestIds(), *guards])
     app.req_options.strip_url_path_trailing_slash = True

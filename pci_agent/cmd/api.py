@@ -15,10 +15,13 @@ from oslo_config import cfg
 
 from pci_agent.api.access import Identity
 from pci_agent.api.app import application as assemble
+from pci_agent.api.app import monitoring
+from pci_agent.api.metrics import Metrics
+from pci_agent.api.routes import Parts
 from pci_agent.api.serving import for_this_machine, http_server
 from pci_agent.cmd import process
 from pci_agent.cmd.centre import Centre, centre
-from pci_agent.cmd.tracker import configuration, engine
+from pci_agent.cmd.tracker import configuration, engine, watched
 from pci_agent.model.request import parse_aliases
 from pci_agent.wire import rpc
 
@@ -36,20 +39,23 @@ def _serve(arguments: Sequence[str]) -> None:
     process.set_up_logging(conf, "pci-api")
     bus = rpc.transport(conf)
     made = centre(conf, engine(conf), bus)
-    app = _application(conf, made)
+    parts = _parts(conf, made)
+    metrics = Metrics(parts)
+    app = assemble(parts, _identity(conf), metrics)
     server = http_server(app, conf.api.bind_host, conf.api.bind_port, everywhere=_callers_are_asked(conf))
-    made.settler.start()
-    thread = threading.Thread(target=server.serve, name="http", daemon=True)
-    thread.start()
-    process.wait_until_stopped(process.notifier(), lambda: f"serving on {conf.api.bind_host}:{conf.api.bind_port}")
-    server.stop()
-    thread.join()
-    made.settler.stop()
+    with watched(conf.api.metrics_port, monitoring(parts, metrics), "[api] metrics_port"):
+        made.settler.start()
+        thread = threading.Thread(target=server.serve, name="http", daemon=True)
+        thread.start()
+        process.wait_until_stopped(process.notifier(), lambda: f"serving on {conf.api.bind_host}:{conf.api.bind_port}")
+        server.stop()
+        thread.join()
+        made.settler.stop()
     rpc.close(bus, patience_s=_PATIENCE_S)
 
 
-def _application(conf: cfg.ConfigOpts, made: Centre) -> Any:
-    return assemble(made.parts(parse_aliases(conf.pci.alias), most=conf.api.max_limit), _identity(conf))
+def _parts(conf: cfg.ConfigOpts, made: Centre) -> Parts:
+    return made.parts(parse_aliases(conf.pci.alias), most=conf.api.max_limit)
 
 
 def _callers_are_asked(conf: cfg.ConfigOpts) -> bool:
@@ -83,7 +89,7 @@ class _Late:
     def _assembled() -> Any:
         conf = configuration([], _DESCRIPTION)
         made = centre(conf, engine(conf), rpc.transport(conf))
-        app = _application(conf, made)
+        app = assemble(_parts(conf, made), _identity(conf))
         made.settler.start()
         return app if _callers_are_asked(conf) else for_this_machine(app)
 

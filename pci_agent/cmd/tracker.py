@@ -4,13 +4,12 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from oslo_config import cfg
 from sqlalchemy import Engine
 
 from pci_agent.api.app import monitoring
-from pci_agent.api.routes import Parts
 from pci_agent.api.serving import ONLY_HOST, http_server
 from pci_agent.cmd import process
 from pci_agent.cmd.centre import centre
@@ -62,7 +61,8 @@ def _serve(arguments: Sequence[str]) -> None:
     answering = Endpoint(made.store, refused)
     endpoints = (answering, ControlEndpoint(made.allocations, made.scheduler, made.store, refused))
     server = rpc.server(bus, rpc.TRACKER_TOPIC, conf.host, *endpoints, refused=refused, passing=made.away)
-    with _watched(conf.tracker.metrics_port, made.parts({}, messages=answering.answered)):
+    parts = made.parts({}, messages=answering.answered)
+    with watched(conf.tracker.metrics_port, monitoring(parts), "[tracker] metrics_port"):
         made.settler.start()
         # Where the broker is away this waits for it, which is no reason not to heed signals.
         threading.Thread(target=server.start, name="starting", daemon=True).start()
@@ -72,12 +72,12 @@ def _serve(arguments: Sequence[str]) -> None:
 
 
 @contextmanager
-def _watched(port: int, parts: Parts) -> Iterator[None]:
-    """Serve /metrics and /healthcheck, unless the port is 0."""
+def watched(port: int, app: Any, option: str) -> Iterator[None]:
+    """Serve /metrics and /healthcheck to this machine, unless the port, which that option names, is 0."""
     if not port:
         yield
         return
-    server = http_server(monitoring(parts), ONLY_HOST, port, option="[tracker] metrics_port")
+    server = http_server(app, ONLY_HOST, port, option=option)
     thread = threading.Thread(target=server.serve, name="http", daemon=True)
     thread.start()
     try:

@@ -10,6 +10,12 @@ OPTIONS = [
         help="The address to serve REST on. Without authentication any but a loopback address is refused.",
     ),
     cfg.PortOpt("bind_port", default=8799, help="The port to serve REST on."),
+    cfg.PortOpt(
+        "metrics_port",
+        default=0,
+        help="The port on 127.0.0.1 where pci-api serves /metrics, for Prometheus, and /healthcheck without asking who"
+        " is calling; 0 for none. With keystone /metrics at bind_port is for administrators.",
+    ),
     cfg.StrOpt(
         "auth_strategy",
         default="noauth",

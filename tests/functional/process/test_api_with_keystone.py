@@ -12,6 +12,7 @@ from keystones import Keystone
 from services import free_port
 from test_agent_daemon import NO_BROKER, PROGRAMS, Systemd
 
+METRICS_PORT = free_port()
 _ASKED = """
 from wsgiref.util import setup_testing_defaults
 from pci_agent.cmd.api import application
@@ -37,7 +38,8 @@ def config(tmp_path: Path, keystone: Keystone) -> Path:
 @pytest.fixture
 def running(tmp_path: Path, config: Path) -> Iterator[tuple[Systemd, Served]]:
     port = free_port()
-    config.write_text(config.read_text().replace("[api]", f"[api]\nbind_port = {port}"))
+    options = f"[api]\nbind_port = {port}\nmetrics_port = {METRICS_PORT}"
+    config.write_text(config.read_text().replace("[api]", options))
     process = Systemd(tmp_path, str(PROGRAMS / "pci-api"), "--config-file", str(config))
     try:
         process.wait_for("READY=1")
@@ -53,6 +55,8 @@ def test_it_serves_whom_it_knows_and_logs_no_secret(running: tuple[Systemd, Serv
     assert (answer.code, answer.json) == (200, {"pci_devices": []})
     assert api.ask("GET", "/v3/os-pci").code == 401
     assert api.ask("GET", "/v3/os-pci", "guessed").code == 401
+    counted = Served(METRICS_PORT, None).ask("GET", "/metrics")
+    assert 'pci_api_request_seconds_count{code="200",route="os-pci:index"} 1.0' in counted.text
     sent = {"username": "admin", "password": keystone.admin.password, "project": "admin"}
     given = api.ask("POST", "/ui/session", None, sent).headers["set-cookie"].split(";")[0].partition("=")[2]
     command = Path(f"/proc/{process.process.pid}/cmdline").read_text()
