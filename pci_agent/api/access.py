@@ -142,9 +142,11 @@ class Authentication:
         self._known = known
 
     def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
-        """Note who is calling."""
+        """Note who is calling, for the log too."""
         if request.path not in _PUBLIC and not request.path.startswith(_PUBLIC_BELOW):
-            request.context.caller = self._known.caller(request, token_of(request))
+            caller = self._known.caller(request, token_of(request))
+            request.context.caller = caller
+            request.context.named.user_id, request.context.named.project_id = caller.user_id, caller.project_id
 
 
 def token_of(request: falcon.Request) -> str | None:
@@ -171,6 +173,7 @@ def token_of(request: falcon.Request) -> str | None:
 def refuse_other_sites(request: falcon.Request) -> None:
     """Refuse what a page of another site sends by its reader's browser, which may reach where that site may not."""
     origin = request.get_header("Origin")
-    if request.method not in _READING and origin is not None and urlsplit(origin).netloc != request.netloc:
+    ours = (request.netloc, request.forwarded_host)
+    if request.method not in _READING and origin is not None and urlsplit(origin).netloc not in ours:
         what = f"This was sent by a page of {origin}, and changes are taken from pages of {request.netloc} alone."
         raise falcon.HTTPForbidden(description=what)

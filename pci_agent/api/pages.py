@@ -94,5 +94,5 @@ def page(asked: Paged, most: int) -> Page:
 def links(call: Call, name: str, last: object) -> dict[str, Any]:
     """Give what stands beside a list where another page follows: ``{name}_links``."""
     params: dict[str, Any] = {**call.request.params, "marker": str(last)}
-    href = f"{call.request.prefix}{call.request.path}?{urlencode(params, doseq=True)}"
+    href = f"{call.request.forwarded_prefix}{call.request.path}?{urlencode(params, doseq=True)}"
     return {f"{name}_links": [{"rel": "next", "href": href}]}

@@ -1,12 +1,13 @@
 """
 Serves the application over HTTP: on loopback alone where nobody is asked who they are.
 
-Any WSGI server may serve it instead. What nobody is asked for is then kept from other machines by who connects.
+Any WSGI server may serve it instead. Then too only callers on its own machine are answered where nobody is asked.
 """
 
 import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from cheroot.wsgi import Server
@@ -14,6 +15,11 @@ from cheroot.wsgi import Server
 from pci_agent.errors import ConfigurationRefused, Refusal
 
 ONLY_HOST = "127.0.0.1"
+_NAMES = (ONLY_HOST, "localhost", "::1")
+_NOT_FROM_HERE = (
+    f"Without authentication this machine alone is answered, under its own name, such as {ONLY_HOST}; set [api]"
+    " auth_strategy = keystone in pci-tracker.conf to serve others."
+)
 _THREADS = 16  # a claim may wait for silent hosts, and others are served meanwhile
 
 
@@ -35,7 +41,8 @@ def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_por
         what = "without authentication everybody who connects may do everything"
         cure = f"write {ONLY_HOST}, or set [api] auth_strategy = keystone"
         raise ConfigurationRefused([_refusal("[api] bind_host", host, what, cure)])
-    server = Server((host, port), app, numthreads=_THREADS, server_name="pci-api", shutdown_timeout=1)
+    served = app if everywhere else for_this_machine(app)
+    server = Server((host, port), served, numthreads=_THREADS, server_name="pci-api", shutdown_timeout=1)
     try:
         server.prepare()
     except OSError as error:
@@ -45,21 +52,26 @@ def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_por
 
 
 def for_this_machine(app: Any) -> Any:
-    """Let an application answer this machine alone, whichever server serves it; who uses a Unix socket is on it too."""
+    """
+    Let an application answer this machine alone, whichever server serves it; who uses a Unix socket is on it too.
+
+    The name that was asked for must be this machine's own as well: a page of another site may have its name lead here,
+    and would then be taken for one of ours.
+    """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        address = environ.get("REMOTE_ADDR") or ONLY_HOST
-        if _is_loopback(address):
+        name = urlsplit(f"//{environ.get('HTTP_HOST', ONLY_HOST)}").hostname or ""
+        if _is_this_machine(environ.get("REMOTE_ADDR") or ONLY_HOST) and _is_this_machine(name):
             answered: Iterable[bytes] = app(environ, start_response)
             return answered
-        message = (
-            "Without authentication this machine alone is answered; set [api] auth_strategy = keystone in"
-            " pci-tracker.conf to serve others."
-        )
         start_response("403 Forbidden", [("Content-Type", "application/json")])
-        return [orjson.dumps({"forbidden": {"code": 403, "message": message}})]
+        return [orjson.dumps({"forbidden": {"code": 403, "message": _NOT_FROM_HERE}})]
 
     return answer
+
+
+def _is_this_machine(name: str) -> bool:
+    return name in _NAMES or _is_loopback(name)
 
 
 def _is_loopback(host: str) -> bool:

@@ -48,7 +48,7 @@ class Versions:
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List them."""
-        listed = [version.document(request.prefix) for version in VERSIONS]
+        listed = [version.document(request.forwarded_prefix) for version in VERSIONS]
         response.media = {"name": "pci-agent", "version": __version__, "versions": listed}
 
 
@@ -60,4 +60,4 @@ class OneVersion:
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Describe it."""
-        response.media = {"version": self._version.document(request.prefix)}
+        response.media = {"version": self._version.document(request.forwarded_prefix)}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from falcon.testing import TestClient
+from falcon.testing import Result, TestClient
 from sqlalchemy import Engine, text
 from test_reports import silence
 
@@ -158,11 +158,31 @@ def test_every_loopback_address_will_do(sqlite: Engine) -> None:
 
 def test_without_authentication_another_server_answers_this_machine_alone(two_hosts: TestClient) -> None:
     client = TestClient(for_this_machine(two_hosts.app))
-    for address in ("127.0.0.1", "::1", ""):
-        assert client.simulate_get("/v3/os-pci", extras={"REMOTE_ADDR": address}).status_code == 200
-    answer = client.simulate_get("/v3/os-pci", extras={"REMOTE_ADDR": "192.168.1.1"})
-    assert (answer.status_code, list(answer.json)) == (403, ["forbidden"])
-    assert "auth_strategy = keystone" in answer.text
+
+    def asked(address: str, name: str) -> Result:
+        return client.simulate_get("/v3/os-pci", extras={"REMOTE_ADDR": address}, headers={"Host": name})
+
+    ours = (("127.0.0.1", "127.0.0.1:8799"), ("::1", "[::1]:80"), ("", "localhost"), ("127.0.0.9", "LocalHost"))
+    for address, name in ours:
+        assert asked(address, name).status_code == 200
+    others = (
+        ("192.168.1.1", "localhost"),
+        ("127.0.0.1", "evil.example:8799"),
+        ("", "127.0.0.1.evil.example"),
+        ("", "@"),
+    )
+    for address, name in others:
+        answer = asked(address, name)
+        assert (answer.status_code, list(answer.json)) == (403, ["forbidden"])
+        assert "auth_strategy = keystone" in answer.text
+
+
+def test_links_lead_by_the_proxy_that_a_caller_came_by(two_hosts: TestClient) -> None:
+    proxied = {"X-Forwarded-Proto": "https", "Host": "pci.example"}
+    (link, *_) = two_hosts.simulate_get("/v3", headers=proxied).json["version"]["links"]
+    assert link["href"] == "https://pci.example/v3/"
+    (following,) = two_hosts.simulate_get("/v3/os-pci?limit=1", headers=proxied).json["pci_devices_links"]
+    assert following["href"].startswith("https://pci.example/v3/os-pci?")
 
 
 def test_every_answer_bears_a_name_that_is_logged(two_hosts: TestClient) -> None:

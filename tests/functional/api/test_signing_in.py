@@ -7,8 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from falcon.testing import TestClient
 from guarded import Answered, Served, serving
 from keystones import Keystone, User
+from oslo_context.context import get_current
 from sqlalchemy import Engine
 
 from buses import parts, rest
@@ -151,6 +153,20 @@ def test_who_disabled_a_device_is_told_by_name(api: Served, fleet: Centre, keyst
     assert "admin" in reason
     assert "REST" not in reason
     assert api.ask("POST", f"{DEVICE}/enable", token).code == 200
+
+
+def test_what_is_logged_of_a_request_bears_its_caller(api: Served, keystone: Keystone) -> None:
+    named = "req-6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c11"
+    headers = {"X-Auth-Token": keystone.token(keystone.admin), "X-Openstack-Request-Id": named}
+    answer = TestClient(api.app).simulate_get("/v3/os-pci", headers=headers)
+    noted = get_current()
+    assert noted is not None
+    assert (noted.user_id, noted.project_id) == (keystone.id_of(keystone.admin), keystone.project_of(keystone.admin))
+    assert (noted.request_id, noted.global_request_id) == (answer.headers["X-Openstack-Request-Id"], named)
+    assert noted.request_id != named
+    TestClient(api.app).simulate_get("/", headers={"X-Openstack-Request-Id": "req-\nforged"})
+    assert (noted := get_current()) is not None
+    assert (noted.user_id, noted.global_request_id) == (None, None)
 
 
 class TestWhileKeystoneIsAway:
