@@ -127,6 +127,13 @@ def centre(folder: Path, store: Store, vfs: dict[str, int]) -> Iterator[Centre]:
         sysfs = FakeSysfs(folder / f"{name}-sys")
         sysfs.add_pf("0000:04:00.0", vfs=[f"0000:04:{10 + each // 8}.{each % 8}" for each in range(count)])
         hosts[name] = Host(name, sysfs, folder / name, '{"product_id": "1520"}')
+    with joined(store, hosts) as made:
+        yield made
+
+
+@contextmanager
+def joined(store: Store, hosts: dict[str, Host]) -> Iterator[Centre]:
+    """A fleet of these hosts, all of which the tracker has heard of; their agents are on a bus."""
     with bus("fake://") as opened:
         servers = []
         for name, host in hosts.items():

@@ -13,7 +13,7 @@ import falcon
 import falcon.media
 import orjson
 
-from pci_agent.api import faults, session
+from pci_agent.api import faults, page, session
 from pci_agent.api.access import EVERYBODY, METRICS, Authentication, Caller, Identity, refuse_other_sites
 from pci_agent.api.call import Call
 from pci_agent.api.health import Health
@@ -30,6 +30,7 @@ def application(parts: Parts, identity: Identity | None = None, metrics: Metrics
     app = monitoring(parts, metrics, identity)
     app.add_route("/", Versions())
     app.add_route("/ui/session", session.Nobody() if identity is None else session.Somebody(identity))
+    page.install(app)
     caller_of = _nobody_asked if identity is None else _caller_of
     table = sorted(routes(parts), key=_path)
     app.add_route("/openapi.json", Described(table))
