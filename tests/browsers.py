@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Locator, Page, Route, expect, sync_playwright
 
 from pci_agent.api.serving import http_server
 from services import missing
@@ -28,8 +28,8 @@ _FLAGS = (
 )
 _WATCH = """
 window.broken = [];
-addEventListener("securitypolicyviolation", (event) => window.broken.push(event.violatedDirective + " " + event.blockedURI));
-addEventListener("unhandledrejection", (event) => window.broken.push(String(event.reason)));
+addEventListener("securitypolicyviolation", (event) => broken.push(`${event.violatedDirective} ${event.blockedURI}`));
+addEventListener("unhandledrejection", (event) => broken.push(String(event.reason)));
 """
 
 
@@ -91,6 +91,10 @@ class Reader:
         """The row of a table that has a text in it."""
         return self.page.locator("tbody tr", has_text=text)
 
+    def cell(self, address: str) -> Locator:
+        """The cell of a function in a host's picture."""
+        return self.page.locator(f".cell[title^='{address}']")
+
     def searches(self, word: str) -> None:
         """Write a word into the search, and press Enter."""
         self.page.locator("#search-for").fill(word)
@@ -104,6 +108,12 @@ class Reader:
         return path
 
 
+def _amiss(told: ConsoleMessage, url: str) -> bool:
+    """Whether a word of the browser is a complaint; that the API refused something, or was away, is none."""
+    refused = told.text.startswith("Failed to load resource") and told.location["url"].startswith(f"{url}/v3/")
+    return told.type in ("error", "warning") and not refused
+
+
 @contextmanager
 def reader(browser: Browser, url: str, **options: Any) -> Iterator[Reader]:
     """Let somebody look, with a browser profile of their own; at the end nothing may have gone wrong."""
@@ -113,15 +123,19 @@ def reader(browser: Browser, url: str, **options: Any) -> Iterator[Reader]:
     context.add_init_script(_WATCH)
     page = context.new_page()
     made = Reader(page, url)
-    page.on("console", lambda told: made.complaints.append(told.text) if told.type in ("error", "warning") else None)
+    page.on("console", lambda told: made.complaints.append(told.text) if _amiss(told, url) else None)
     page.on("pageerror", lambda error: made.complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (made.complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+
+    def asked(dialog: Dialog) -> None:
+        made.complaints.append(f"asked: {dialog.message}")
+        dialog.dismiss()
 
     def elsewhere(route: Route) -> None:
         made.complaints.append(f"asked for {route.request.url}")
         route.abort()
 
-    context.route(lambda asked: not asked.startswith(f"{url}/"), elsewhere)
+    page.on("dialog", asked)
+    context.route(lambda address: not address.startswith(f"{url}/"), elsewhere)
     try:
         yield made
         made.complaints += page.evaluate("window.broken ?? []")

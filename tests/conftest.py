@@ -17,7 +17,7 @@ from pci_agent.tracker.store import Store
 from services import MariaDB, PostgreSQL, RabbitMQ
 from sysfs import FakeSysfs
 
-pytest_plugins = ["browsers", "fleets", "parallel"]
+pytest_plugins = ["browsers", "fleets", "looked_at", "parallel"]
 
 CAPTURES = Path(__file__).resolve().parents[2] / "shared/captures"
 HOST_DOWN_S = 75

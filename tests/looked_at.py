@@ -1,4 +1,9 @@
-"""A fleet to look at: a machine like the lab's, two hosts beside it, instances that hold some of their devices."""
+"""
+A fleet to look at: a machine like the lab's, two hosts beside it, instances that hold some of their devices.
+
+There is one at a time in a process, since agents of one name on its one bus would answer for each other: so a file of
+tests either looks at *shown* or changes its own *looked*.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +13,10 @@ from typing import Any
 
 import falcon
 import orjson
+import pytest
+from browsers import Reader, reader, served
 from falcon.testing import TestClient
+from playwright.sync_api import Browser
 
 from buses import get, parts
 from centres import Centre, joined
@@ -26,7 +34,7 @@ FIRST_VF = "0000:21:10.0"
 
 
 def lab(folder: Path) -> Host:
-    """Two igb cards with 4 VFs each on two nodes; the PFs, and an NVMe drive that shares its IOMMU group, offered too."""
+    """Two igb cards with 4 VFs each on two nodes, and a GPU of two functions in one IOMMU group."""
     sysfs = FakeSysfs(folder / "lab-sys")
     groups = iter(range(10, 99))
     for number, (address, (node, _)) in enumerate(PFS.items()):
@@ -104,3 +112,27 @@ def furnished(looked: Looked) -> None:
     broken = looked.device(LAB, "0000:61:00.0")["uuid"]
     looked.send("POST", f"/v3/os-pci/{broken}/disable", {"reason": "its fan is broken"})
     looked.fleet.report()
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Looked, str]]:
+    """A furnished fleet, and where it is served."""
+    with looked_at(tmp_path_factory.mktemp("shown")) as made:
+        furnished(made)
+        with served(made.app) as url:
+            yield made, url
+
+
+@pytest.fixture
+def looked(tmp_path: Path) -> Iterator[Looked]:
+    """A furnished fleet that a test may change."""
+    with looked_at(tmp_path) as made:
+        furnished(made)
+        yield made
+
+
+@pytest.fixture
+def operator(looked: Looked, browser: Browser) -> Iterator[Reader]:
+    """Somebody who looks at it, and does something."""
+    with served(looked.app) as url, reader(browser, url) as made:
+        yield made

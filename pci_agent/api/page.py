@@ -98,7 +98,7 @@ class _First:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Send it, or its reader to the address with the slash."""
         if not request.env["PATH_INFO"].endswith("/"):
-            raise falcon.HTTPPermanentRedirect(f"{request.root_path}/ui/", headers=_HEADERS)
+            raise falcon.HTTPPermanentRedirect(f"{request.root_path}/ui/", headers={**_HEADERS})
         self._file.on_get(request, response)
 
 

@@ -47,7 +47,10 @@ class Versions:
     """All versions."""
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """List them."""
+        """List them; a browser, which asks for a page, is sent to the one that there is."""
+        response.append_header("Vary", "Accept")
+        if "text/html" in (request.get_header("Accept") or ""):
+            raise falcon.HTTPFound(f"{request.root_path}/ui/")
         listed = [version.document(request.forwarded_prefix) for version in VERSIONS]
         response.media = {"name": "pci-agent", "version": __version__, "versions": listed}
 

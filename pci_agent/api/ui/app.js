@@ -27,7 +27,7 @@ const main = document.getElementById("main");
 const kept = new Map(); // what was read last at an address, and how far down the reader was
 let who = null;
 let open = null; // {view, refresh, hash, busy}
-let followed = true; // whether a link led here, rather than back or forward
+let followed = false; // whether a link led here, rather than back, forward or the browser itself
 
 start();
 
@@ -121,8 +121,10 @@ function draw(at) {
   const { data, error } = at.refresh.state;
   if (error instanceof Fault && error.code === 401) return over(at);
   document.title = `${at.view.title(data)} · pci-agent`;
+  const within = main.contains(document.activeElement);
   if (data !== null) patch(main, at.view.draw(data).flat(Infinity).filter(Boolean));
   else patch(main, [error ? trouble(error) : h("p", { class: "reading", key: "reading" }, "Reading…")]);
+  if (within && !main.contains(document.activeElement)) main.querySelector("h1")?.focus(); // what had the focus is gone
   main.toggleAttribute("data-old", data !== null && error !== null);
   freshness();
   if (!at.drawn && data !== null) settle(at);

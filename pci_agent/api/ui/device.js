@@ -127,7 +127,10 @@ function orders(device, { own, name, again }) {
     const body = { reason: reason.value.trim(), until: end(lasts.value, until?.value) };
     const send = () => change("POST", where("disable"), body);
     const done = await act(event.submitter ?? event.target, send, `${device.dev_id} is disabled.`, again);
-    if (done) event.target.closest("details").open = false;
+    if (!done) return;
+    const details = event.target.closest("details");
+    details.open = false;
+    details.querySelector("summary").focus();
   }
 
   async function enable(event) {

@@ -6,6 +6,9 @@ import { ago, time } from "./format.js";
 import { link, toInstance } from "./route.js";
 import { empty } from "./table.js";
 
+const HIDDEN = ["hash"];
+const OF_HOLDER = ["instance_uuid", "request_id", "attempt", "project_id", "user_id"];
+
 export function history(page, uuid) {
   const next = after(page, "events");
   return h(
@@ -30,10 +33,11 @@ function line(event) {
   );
 }
 
-function changes({ before, after: then }) {
-  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(then ?? {})])];
-  return names
-    .filter((name) => name !== "hash")
+// Who held it is told beside the changes, once.
+function changes({ before, after: then, instance_uuid }) {
+  const told = instance_uuid === null ? HIDDEN : [...HIDDEN, ...OF_HOLDER];
+  return [...new Set([...Object.keys(before ?? {}), ...Object.keys(then ?? {})])]
+    .filter((name) => !told.includes(name))
     .map((name) => (before && name in before ? `${name}: ${written(before[name])} → ${written(then?.[name])}` : `${name}: ${written(then[name])}`))
     .join("; ");
 }

@@ -151,8 +151,8 @@ function stats(pools) {
   const columns = [
     { name: "Kind", head: true, of: (pool) => [h("span", { class: "code" }, pciId(pool)), " ", h("span", { class: "faint" }, pool.dev_type)] },
     { name: "PF", of: (pool) => (pool.parent_addr ? h("span", { class: "code" }, pool.parent_addr) : "–") },
-    { name: "Node", number: true, of: (pool) => pool.numa_node ?? "–" },
     { name: "Tags", wide: true, of: (pool) => tags(pool).map(([name, value]) => `${name}=${value ?? "null"}`).join(", ") || "–" },
+    { name: "NUMA node", number: true, of: (pool) => pool.numa_node ?? "–" },
     { name: "Free", number: true, of: (pool) => number(pool.free) },
     { name: "Held", number: true, of: (pool) => number(pool.used) },
     { name: "Total", number: true, of: (pool) => number(pool.total) },

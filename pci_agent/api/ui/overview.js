@@ -52,10 +52,10 @@ function figures(hosts) {
 function networks(lines) {
   const shown = lines.slice(0, MOST_KINDS);
   const columns = [
-    { name: "Physical network", head: true, of: (line) => line.network ?? h("span", { class: "faint" }, "none") },
+    { name: "Network", head: true, of: (line) => line.network ?? h("span", { class: "faint" }, "none") },
     { name: "Kind", of: (line) => [h("a", { href: devicesOf(line), class: "code" }, pciId(line)), " ", h("span", { class: "faint" }, line.dev_type)] },
-    { name: "Hosts", number: true, of: (line) => number(line.hosts) },
     { name: "Use", of: (line) => bar(line) },
+    { name: "Hosts", number: true, of: (line) => number(line.hosts) },
     ...numbers(),
   ];
   return h(

@@ -38,7 +38,7 @@ export function picture(devices) {
         { class: "node", key: name, "aria-label": name },
         h("h3", null, name, " ", h("span", { class: "faint" }, plural(cards.reduce((sum, card) => sum + card.vfs.length + (card.pf ? 1 : 0), alone.length), "device"))),
         cards.map(drawnCard),
-        alone.length > 0 && h("div", { class: "alone" }, h("h4", null, "Other functions"), h("ul", { class: "cells" }, alone.map(cell))),
+        alone.length > 0 && h("div", { class: "alone" }, h("h4", null, "Other functions"), h("ul", { class: "cells" }, alone.map((device) => cell(device, AT_BUS)))),
       );
     }),
   );
@@ -50,15 +50,17 @@ function drawnCard({ address, pf, vfs }) {
     "article",
     { class: "card", key: address, "aria-label": `Card ${address}` },
     h("h4", null, h("span", { class: "code" }, address), " ", h("span", { class: "faint" }, facts.filter(Boolean).join(" · "))),
-    pf && h("ul", { class: "cells of-pf" }, cell(pf)),
-    vfs.length > 0 && h("ul", { class: "cells", "aria-label": `VFs of ${address}` }, vfs.map(cell)),
+    pf && h("ul", { class: "cells of-pf" }, cell(pf, AT_SLOT, pf.status_reason)),
+    vfs.length > 0 && h("ul", { class: "cells", "aria-label": `VFs of ${address}` }, vfs.map((device) => cell(device))),
   );
 }
 
-// Bus and domain are read out with each cell, and seen once, on its card.
-function cell(device) {
+// How much of an address is seen in a cell; all of it is read out. On a card, domain and bus are seen once.
+const AT_SLOT = /[^:]*$/, AT_BUS = /[^:]*:[^:]*$/;
+
+function cell(device, shown = AT_SLOT, reason = null) {
   const { address, extra_info: facts, server_uuid: holder, status } = device;
-  const short = address.slice(address.lastIndexOf(":") + 1);
+  const [short] = shown.exec(address) ?? [address];
   const name = { "type-PF": "PF", "type-VF": facts.vf_index === undefined ? "VF" : `VF ${facts.vf_index}` }[device.dev_type];
   return h(
     "li",
@@ -72,13 +74,13 @@ function cell(device) {
         "data-group": facts.iommu_group,
         title: [address, status, device.status_reason, holder && `held by ${holder}`].filter(Boolean).join("\n"),
       },
-      h("span", { class: "cell-name" }, shape(status), unseen(address.slice(0, -short.length)), h("span", { class: "code" }, short), h("span", { class: "cell-kind" }, " ", name ?? pciId(device))),
-      h("span", { class: "cell-status" }, " ", status),
+      h("span", { class: "cell-name" }, shape(status), unseen(address), h("span", { class: "code", "aria-hidden": "true" }, short), h("span", { class: "cell-kind" }, " ", name ?? pciId(device))),
+      h("span", { class: "cell-status" }, " ", status, reason && `: ${reason}`),
       h(
         "span",
         { class: "cell-more" },
         holder && [unseen(" held by "), h("span", { class: "code" }, brief(holder))],
-        facts.iommu_group !== undefined && h("span", { class: "group" }, unseen(", IOMMU group "), h("span", { "aria-hidden": "true" }, "g"), facts.iommu_group),
+        facts.iommu_group !== undefined && h("span", { class: "group" }, unseen(", IOMMU group ", facts.iommu_group), h("span", { "aria-hidden": "true" }, "g", facts.iommu_group)),
       ),
     ),
   );

@@ -46,6 +46,7 @@ export function legend() {
     "dl",
     { class: "legend" },
     Object.entries(MEANINGS).map(([status, meaning]) => h("div", null, h("dt", null, badge(status)), h("dd", null, meaning))),
+    h("div", null, h("dt", { class: "code" }, "g7"), h("dd", null, "its IOMMU group is 7")),
   );
 }
 
