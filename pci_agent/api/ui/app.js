@@ -56,6 +56,7 @@ async function enter(notice = null) {
 
 function ask(notice) {
   leave();
+  kept.clear(); // whoever signs in next may not be who was here
   navigation(null);
   patch(document.getElementById("freshness"), []);
   const done = (told) => ((who = told), named(), untell(), main.replaceChildren(), arrive());
@@ -197,7 +198,6 @@ function named() {
     } catch (fault) {
       return tell(fault.message, { bad: true });
     }
-    kept.clear();
     enter("You are signed out.");
   };
   const { auth, user } = who;

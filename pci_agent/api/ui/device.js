@@ -57,7 +57,7 @@ export function open({ name, query, again, redraw }) {
         : [
             h("h1", { tabindex: "-1" }, device.dev_id),
             standing(device),
-            orders(device, { own, name: (value) => ((own = value), redraw()), again }),
+            orders(device, { own, name: (value) => ((own = value), redraw()), again: () => (again(), explain(device.uuid)) }),
             h("div", { class: "beside" }, facts(device), explanation(why, () => explain(device.uuid))),
             history(events, device.uuid),
           ],

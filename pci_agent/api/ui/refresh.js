@@ -14,6 +14,7 @@ export class Refresh {
     this.state = { data: null, error: null, at: null, next: null, busy: false };
     this.failures = 0;
     this.timer = null;
+    this.again = false; // asked for while at it: what is being read may be from before
     this.stop = new AbortController();
     this.seen = () => (document.hidden ? this.rest() : this.wake());
     document.addEventListener("visibilitychange", this.seen);
@@ -21,6 +22,7 @@ export class Refresh {
 
   async now() {
     this.rest();
+    this.again = this.state.busy;
     if (this.state.busy || this.stop.signal.aborted) return;
     this.tell({ busy: true, next: null });
     const since = performance.now();
@@ -32,7 +34,8 @@ export class Refresh {
       this.failures += 1;
       this.tell({ error, busy: false });
     }
-    this.later(performance.now() - since);
+    if (this.again) await this.now();
+    else this.later(performance.now() - since);
   }
 
   end() {
