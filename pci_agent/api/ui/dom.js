@@ -13,7 +13,13 @@ export function svg(name, attributes, ...children) {
 }
 
 export function text(value) {
-  return document.createTextNode(String(value));
+  return document.createTextNode(plain(value));
+}
+
+// A character that can't be seen, and may turn round or hide what stands beside it, is shown by its number instead: lest
+// a name look like another.
+export function plain(value) {
+  return String(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 }
 
 // What is read out, and not seen.
@@ -25,7 +31,7 @@ function filled(element, attributes, children) {
   const { on = null, key = null, ...others } = attributes ?? {};
   for (const [name, value] of Object.entries(others)) {
     if (value !== null && value !== undefined && value !== false) {
-      element.setAttribute(name, value === true ? "" : String(value));
+      element.setAttribute(name, value === true ? "" : name === "title" ? lines(value) : String(value));
     }
   }
   element.key = key;
@@ -39,6 +45,8 @@ function filled(element, attributes, children) {
 function handled(event) {
   return event.currentTarget.handlers[event.type](event);
 }
+
+const lines = (value) => String(value).split("\n").map(plain).join("\n");
 
 function meant(child) {
   return child !== null && child !== undefined && child !== false;

@@ -10,6 +10,7 @@ import { badge, legend } from "./status.js";
 import { empty, table } from "./table.js";
 
 const MOST = 500;
+const UNFOLDED = 10;
 
 export function open({ name, query }) {
   return {
@@ -113,9 +114,15 @@ function held(devices) {
     { "aria-labelledby": "held" },
     h("h2", { id: "held" }, "Who holds what"),
     holders.size === 0
-      ? empty("No instance holds a device here.", "")
-      : table("Instances and their devices", columns, [...holders], { key: ([uuid]) => uuid }),
+      ? h("p", { class: "faint" }, "No instance holds a device here.")
+      : lists([...holders], (part) => table("Instances and their devices", columns, part, { key: ([uuid]) => uuid })),
   );
+}
+
+// A long list is folded, so that what follows it isn't far away.
+function lists(items, drawn) {
+  const [first, rest] = [items.slice(0, UNFOLDED), items.slice(UNFOLDED)];
+  return [drawn(first), rest.length > 0 && h("details", null, h("summary", null, `${number(rest.length)} more`), drawn(rest))];
 }
 
 function groups(devices) {

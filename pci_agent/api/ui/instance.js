@@ -89,7 +89,7 @@ function held(devices) {
     "section",
     { "aria-labelledby": "held" },
     h("h2", { id: "held" }, "Devices"),
-    devices.length === 0 ? empty("None at the moment.", "") : table("Devices of this instance", columns, devices, { key: (device) => device.uuid }),
+    devices.length === 0 ? h("p", { class: "faint" }, "None at the moment.") : table("Devices of this instance", columns, devices, { key: (device) => device.uuid }),
   );
 }
 
@@ -115,7 +115,7 @@ function asked(name, requests, again) {
     { "aria-labelledby": "asked-for" },
     h("h2", { id: "asked-for" }, "What it asked for"),
     requests.length === 0
-      ? empty("It asked for nothing here.", "Its devices were found in its domain.")
+      ? h("p", { class: "faint" }, "It asked for nothing here: its devices were found in its domain.")
       : table("Requests of this instance", columns, requests, { key: (request) => request.request_id }),
   );
 }

@@ -100,7 +100,7 @@ function list(hosts, query, steer) {
   };
   const columns = [
     { name: "Host", head: true, sort: "name", of: (host) => h("a", { href: toHost(host.hypervisor_hostname) }, host.hypervisor_hostname) },
-    { name: "State", sort: "state", of: (host) => [badge(host.state), " ", seen(host)] },
+    { name: "State", sort: "state", of: (host) => h("span", { class: "together" }, badge(host.state), " ", seen(host)) },
     { name: "Use", of: (host) => bar(host.counts) },
     ...numbers(),
     { name: "Remarks", sort: "remarks", of: (host) => remarks(host).join("; ") || h("span", { class: "faint" }, "none") },
