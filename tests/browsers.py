@@ -110,7 +110,8 @@ class Reader:
 
 def _amiss(told: ConsoleMessage, url: str) -> bool:
     """Whether a word of the browser is a complaint; that the API refused something, or was away, is none."""
-    refused = told.text.startswith("Failed to load resource") and told.location["url"].startswith(f"{url}/v3/")
+    asked = told.location["url"].removeprefix(url)
+    refused = told.text.startswith("Failed to load resource") and asked.startswith(("/v3/", "/ui/session"))
     return told.type in ("error", "warning") and not refused
 
 

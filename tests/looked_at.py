@@ -80,11 +80,13 @@ class Looked:
         (found,) = self.get(f"/v3/os-pci/detail?hypervisor={host}&address={address}")["pci_devices"]
         return found
 
-    def claim(self, instance: str, host: str, request: str, count: int = 1, **more: object) -> None:
+    def claim(
+        self, instance: str, host: str, request: str, count: int = 1, *, project: str = "shop", **more: object
+    ) -> None:
         """Claim VFs for an instance, over REST."""
         spec = {"dev_type": "type-VF", **more}
         body = {"hypervisor": host, "requests": [{"request_id": request, "count": count, "specs": [spec]}]}
-        self.send("PUT", f"/v3/os-pci/allocations/{instance}", {**body, "project_id": "shop"})
+        self.send("PUT", f"/v3/os-pci/allocations/{instance}", {**body, "project_id": project})
 
     def send(self, method: str, path: str, body: object) -> None:
         answer = self.client.simulate_request(method, path, body=orjson.dumps(body).decode())

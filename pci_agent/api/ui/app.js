@@ -60,7 +60,7 @@ function ask(notice) {
   navigation(null);
   patch(document.getElementById("freshness"), []);
   const done = (told) => ((who = told), named(), untell(), main.replaceChildren(), arrive());
-  main.replaceChildren(...signingIn({ done, notice }));
+  main.replaceChildren(...signingIn({ done, notice }).filter(Boolean));
   document.title = "Sign in · pci-agent";
   main.querySelector("input").focus();
 }
@@ -149,10 +149,10 @@ function settle(at) {
 function trouble(fault) {
   const code = fault instanceof Fault ? fault.code : null;
   const cure = {
-    403: "You may not see this. Ask the cloud’s administrator for a role that may.",
+    403: ["What your own instances hold is under ", h("a", { href: link("instances") }, "Instances"), "."],
     404: h("a", { href: "#/" }, "To the fleet"),
   }[code];
-  return h("div", { class: "trouble", key: "trouble" }, h("h1", { tabindex: "-1" }, code === 404 ? "It isn’t there" : "It can’t be shown"), empty(fault.message, cure ?? "It is tried again by itself."));
+  return h("div", { class: "trouble", key: "trouble" }, h("h1", { tabindex: "-1" }, { 403: "It isn’t for you", 404: "It isn’t there" }[code] ?? "It can’t be shown"), empty(fault.message, cure ?? "It is tried again by itself."));
 }
 
 function freshness() {

@@ -1,5 +1,6 @@
 // One instance: how each of its requests stands, the devices that it holds, and taking them back, which is asked about
-// first. On several hosts, as while it migrates, it is freed on one of them at a time.
+// first. On several hosts, as while it migrates, it is freed on one of them at a time. Whoever may not see the fleet's
+// devices, but owns the instance, is shown which ones it holds.
 
 import { act, agreed } from "./ask.js";
 import { change, Fault, fits, get, path } from "./api.js";
@@ -16,27 +17,52 @@ export function open({ name, again }) {
   return {
     title: () => `Instance ${name}`,
     async read(signal) {
-      const [page, allocation] = await Promise.all([
-        get("os-pci/detail", { instance_uuid: name, limit: MOST }, signal),
-        fits(name) ? get(path`os-pci/allocations/${name}`, {}, signal).catch(unknown) : null,
-      ]);
-      return { devices: page.pci_devices, requests: allocation?.allocation.requests ?? [] };
+      try {
+        return await whole(name, signal);
+      } catch (fault) {
+        if (!(fault instanceof Fault) || fault.code !== 403 || !fits(name)) throw fault;
+        return { server: (await get(path`servers/${name}`, {}, signal)).server };
+      }
     },
-    draw: ({ devices, requests }) => {
-      const hosts = [...new Set(devices.map((device) => device.hypervisor_hostname))];
-      return [
-        h("h1", { tabindex: "-1" }, h("span", { class: "above" }, "Instance "), h("span", { class: "code" }, name)),
-        devices.length === 0 && requests.length === 0
-          ? empty("This instance has no PCI device, and has asked for none.", "Is the uuid right? The devices of all instances are under Instances.")
-          : [
-              h("p", { class: "standing" }, holds(devices, hosts)),
-              fits(name) && h("div", { class: "orders" }, buttons(name, requests, hosts, again)),
-              held(devices),
-              asked(name, requests, again),
-            ],
-      ];
-    },
+    draw: (data) => [
+      h("h1", { tabindex: "-1" }, h("span", { class: "above" }, "Instance "), h("span", { class: "code" }, name)),
+      data.server ? owned(data.server["os-pci:pci_devices"]) : all(name, data, again),
+    ],
   };
+}
+
+async function whole(name, signal) {
+  const [page, allocation] = await Promise.all([
+    get("os-pci/detail", { instance_uuid: name, limit: MOST }, signal),
+    fits(name) ? get(path`os-pci/allocations/${name}`, {}, signal).catch(unknown) : null,
+  ]);
+  return { devices: page.pci_devices, requests: allocation?.allocation.requests ?? [] };
+}
+
+function all(name, { devices, requests }, again) {
+  const hosts = [...new Set(devices.map((device) => device.hypervisor_hostname))];
+  if (devices.length === 0 && requests.length === 0) {
+    return empty("This instance has no PCI device, and has asked for none.", "Is the uuid right? The devices of all instances are under Instances.");
+  }
+  return [
+    h("p", { class: "standing" }, holds(devices, hosts)),
+    fits(name) && h("div", { class: "orders" }, buttons(name, requests, hosts, again)),
+    held(devices),
+    asked(name, requests, again),
+  ];
+}
+
+function owned(devices) {
+  const columns = [
+    { name: "Address", head: true, of: (device) => h("span", { class: "code" }, device.address) },
+    { name: "UUID", wide: true, of: (device) => h("span", { class: "code" }, device.uuid) },
+    { name: "Host", of: (device) => device.hypervisor_hostname },
+    { name: "Request", of: (device) => device.request_id && h("span", { class: "code" }, device.request_id) },
+  ];
+  return [
+    h("p", { class: "standing" }, `It holds ${plural(devices.length, "device")}.`),
+    table("Devices of this instance", columns, devices, { key: (device) => device.uuid }),
+  ];
 }
 
 function unknown(fault) {

@@ -1,5 +1,6 @@
 """The page for whoever can't use a mouse, see its colours or has but a small screen."""
 
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -84,6 +85,8 @@ def test_every_view_has_one_heading_at_the_top_and_its_landmarks(shown: Shown, b
             assert headings.count(1) == 1, name
             assert headings[0] == 1, name
             assert all(after - before <= 1 for before, after in pairwise(headings)), name
+            said = someone.page.locator("body").inner_text()
+            assert re.search(r"undefined|NaN|Invalid|\[object", said) is None, name
             for landmark in ("banner", "main", "search", "navigation"):
                 assert someone.page.get_by_role(landmark).count() >= 1, (name, landmark)
 
