@@ -1,17 +1,43 @@
-"""Asks REST. What goes wrong becomes one line that says the cure."""
+"""Asks REST. What goes wrong becomes one line that says the cure. How a question gets there is a transport's matter."""
 
 import json
-from typing import Any, Self
-from urllib.error import HTTPError, URLError
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
-from urllib.request import ProxyHandler, build_opener
 
 from cliff.command import Command
 
 from pci_agent.errors import CommandFailed
 
-DEFAULT_ENDPOINT = "http://127.0.0.1:8799"
-_TIMEOUT_S = 30
+TIMEOUT_S = 120
+"""A claim may wait for three silent hosts, ``[tracker] rpc_timeout_s`` each."""
+
+_OK = range(200, 300)
+_UNAUTHORIZED = 401
+_VERSION = re.compile(r"/v[23](/[^/]*)?$")
+_MOST = 100_000
+Query = Mapping[str, str | None]
+
+
+class Transport(Protocol):
+    """How questions get to an API."""
+
+    @property
+    def endpoint(self) -> str:
+        """Where the API is, as the command line or the catalogue has it."""
+
+    def send(self, method: str, url: str, body: bytes | None) -> tuple[int, bytes]:
+        """
+        Give the code and the body of an answer, whatever it is.
+
+        Raises:
+            CommandFailed: there is none.
+        """
+
+    @property
+    def who(self) -> str:
+        """What to do where the API wants to know who asks."""
 
 
 class Client:
@@ -19,21 +45,13 @@ class Client:
     One API, at version 3.
 
     Args:
-        endpoint: where it is, without a version: ``http://127.0.0.1:8799``
+        transport: gets questions there
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint.rstrip("/").removesuffix("/v3")
-        # A proxy stands between this machine and others, never before its own loopback.
-        local = urlsplit(self._endpoint).hostname in ("127.0.0.1", "::1", "localhost")
-        self._opener = build_opener(ProxyHandler({})) if local else build_opener()
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
-    @classmethod
-    def of(cls, command: Command) -> Self:
-        """Give the API that the command line names."""
-        return cls(command.app_args.os_endpoint if command.app_args is not None else DEFAULT_ENDPOINT)
-
-    def get(self, *path: str, **query: str | None) -> Any:
+    def get(self, *path: str, query: Query | None = None) -> Any:
         """
         Get one document below ``/v3``.
 
@@ -44,50 +62,86 @@ class Client:
         Raises:
             CommandFailed: no answer, or a fault; the text is the server's where it gave one.
         """
-        if not all(path):
-            raise CommandFailed("a name is empty: give an id, a uuid or a name")
-        if not self._endpoint.startswith(("http://", "https://")):
-            raise CommandFailed(f"--os-endpoint {self._endpoint}: write it with http:// or https:// in front")
-        asked = {name: value for name, value in query.items() if value is not None}
-        url = "/".join([self._endpoint, "v3", *(quote(part, safe="") for part in path)])
-        return self._got(f"{url}?{urlencode(asked)}" if asked else url)
+        return self.send("GET", *path, query=query)
 
-    def all(self, key: str, *path: str, **query: str | None) -> list[Any]:
+    def all(
+        self, key: str, *path: str, query: Query | None = None, limit: int | None = None, marker: str | None = None
+    ) -> list[Any]:
         """
-        Get a whole list, page by page.
+        Get a whole list, page by page, or the first *limit* items after *marker*.
 
         Args:
             key: what the list is called in its document
             path: as *get* takes it
             query: likewise
+            limit: so many items at most; None: all
+            marker: what the item before the first is named by; None: from the beginning
 
         Raises:
             CommandFailed: as *get* does.
         """
-        document = self.get(*path, **query)
-        items: list[Any] = document[key]
-        while links := document.get(f"{key}_links"):
-            # A proxy may have another name for the API than we do: only the question is taken from the link.
-            document = self.get(*path, **dict(parse_qsl(urlsplit(links[0]["href"]).query)))
-            items += document[key]
+        items: list[Any] = []
+        for page in self._pages(key, path, {**(query or {}), "marker": marker}, limit):
+            items += page
+            if limit is not None and len(items) >= limit:
+                return items[:limit]
         return items
 
-    def _got(self, url: str) -> Any:
+    def send(self, method: str, *path: str, query: Query | None = None, body: object = None) -> Any:
+        """
+        Do what a method does to one document below ``/v3``, and give the answer's.
+
+        Args:
+            method: HTTP's
+            path: as *get* takes it
+            query: likewise
+            body: anything that JSON can say; None sends none
+
+        Raises:
+            CommandFailed: as *get* does.
+        """
+        if not all(path):
+            raise CommandFailed("a name is empty: give an id, a uuid or a name")
+        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        root = _VERSION.sub("", self._transport.endpoint.rstrip("/"))
+        url = "/".join([root, "v3", *(quote(part, safe="") for part in path)])
+        code, answer = self._transport.send(
+            method,
+            f"{url}?{urlencode(asked)}" if asked else url,
+            None if body is None else json.dumps(body).encode(),
+        )
+        if code not in _OK:
+            raise CommandFailed(_fault(code, answer) + (f": {self._transport.who}" if code == _UNAUTHORIZED else ""))
+        return self._read(answer)
+
+    def _pages(self, key: str, path: tuple[str, ...], query: Query, limit: int | None) -> Iterator[list[Any]]:
+        asked = {**query, "limit": None if limit is None else str(min(limit, _MOST))}
+        while True:
+            document = self.get(*path, query=asked)
+            yield document[key]
+            links = document.get(f"{key}_links")
+            if not links:
+                return
+            # A proxy may have another name for the API than we do: only the question is taken from the link.
+            asked = dict(parse_qsl(urlsplit(links[0]["href"]).query))
+
+    def _read(self, answer: bytes) -> Any:
         try:
-            with self._opener.open(url, timeout=_TIMEOUT_S) as response:
-                return json.load(response)
-        except HTTPError as error:
-            raise CommandFailed(_fault(error)) from None
-        except (URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
+            return json.loads(answer) if answer else None
+        except ValueError:
             raise CommandFailed(
-                f"no API answers at {self._endpoint} ({reason}): start pci-api, or name another with --os-endpoint"
+                f"what answers at {self._transport.endpoint} isn't pci-api: name where it is with --os-endpoint"
             ) from None
 
 
-def _fault(error: HTTPError) -> str:
+def api(command: Command) -> Client:
+    """Give the API that a command speaks to, in ``pcictl`` and in ``openstack`` alike."""
+    return cast("Client", cast("Any", command.app).client_manager.pci)
+
+
+def _fault(code: int, answer: bytes) -> str:
     try:
-        (fault,) = json.load(error).values()
-        return f"{fault['message']} (HTTP {error.code})"
+        (fault,) = json.loads(answer).values()
+        return f"{' '.join(fault['message'].split())} (HTTP {code})"
     except (ValueError, TypeError, KeyError, AttributeError):
-        return f"the API answered HTTP {error.code} {error.reason}"
+        return f"the API answered HTTP {code}"

@@ -1,23 +1,50 @@
-"""``pcictl hypervisor``: the hosts and how many devices each has to offer."""
+"""``hypervisor``: the hosts and how many devices each has to offer."""
 
 import argparse
-from collections.abc import Iterable
 from typing import Any
 
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
-from pci_agent.cli.client import Client
-from pci_agent.cli.rows import shown
+from pci_agent.cli import pages
+from pci_agent.cli.client import api
+from pci_agent.cli.rows import Fields, Table, fields, table
+
+_COLUMNS = {
+    "ID": "id",
+    "Host": "hypervisor_hostname",
+    "State": "state",
+    "Free": "free",
+    "Used": "used",
+    "Total": "total",
+    "Remarks": "remarks",
+}
+_LONG = {
+    **_COLUMNS,
+    "Last Seen": "last_seen",
+    "Agent Version": "agent_version",
+    "Free By Network": "physical_networks",
+    "Problems": "problems",
+}
 
 
 class ListHypervisors(Lister):
-    """List the hosts that an agent speaks for."""
+    """List the hosts that an agent speaks for, with how many of their devices are free, used and there."""
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Iterable[Any]]:  # noqa: ARG002
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take a filter, which part of the list, and --long."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--long", action="store_true", help="show more columns")
+        parser.add_argument("--state", metavar="<state>", help="only hosts that are up, or down")
+        pages.add_options(parser, "host", "hypervisor_hostname, id")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
         """Ask REST for the list."""
-        hypervisors = Client.of(self).all("hypervisors", "os-hypervisors")
-        return ("ID", "Host", "State", "Free", "Total", "Remarks"), [_row(hypervisor) for hypervisor in hypervisors]
+        query = {"state": parsed_args.state, **pages.sorting(parsed_args)}
+        path = ("os-hypervisors", "detail") if parsed_args.long else ("os-hypervisors",)
+        hypervisors = api(self).all("hypervisors", *path, query=query, **pages.of(parsed_args))
+        return table(_LONG if parsed_args.long else _COLUMNS, map(_counted, hypervisors))
 
 
 class ShowHypervisor(ShowOne):
@@ -29,22 +56,15 @@ class ShowHypervisor(ShowOne):
         parser.add_argument("host", metavar="<host>", help="name or id")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def take_action(self, parsed_args: argparse.Namespace) -> Fields:
         """Ask REST for the host."""
-        hypervisor = Client.of(self).get("os-hypervisors", parsed_args.host)["hypervisor"]
-        return tuple(hypervisor), tuple(shown(value) for value in hypervisor.values())
+        return fields(api(self).get("os-hypervisors", parsed_args.host)["hypervisor"])
 
 
-def _row(hypervisor: dict[str, Any]) -> tuple[Any, ...]:
+def _counted(hypervisor: dict[str, Any]) -> dict[str, Any]:
     stats = hypervisor["os-pci:pci_stats"]
-    return (
-        hypervisor["id"],
-        hypervisor["hypervisor_hostname"],
-        hypervisor["state"],
-        sum(pool["count"] for pool in stats),
-        sum(pool["total"] for pool in stats),
-        shown(_remarks(hypervisor)),
-    )
+    counts = {name: sum(pool[name] for pool in stats) for name in ("free", "used", "total")}
+    return {**hypervisor, **counts, "remarks": _remarks(hypervisor)}
 
 
 def _remarks(hypervisor: dict[str, Any]) -> list[str]:

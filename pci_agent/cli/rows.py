@@ -1,8 +1,12 @@
 """How values read in a cell: plain to people, whole to machines."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cliff.columns import FormattableColumn
+
+Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+Fields = tuple[tuple[str, ...], tuple[Any, ...]]
 
 
 class Mapped(FormattableColumn[dict[str, Any]]):
@@ -12,6 +16,9 @@ class Mapped(FormattableColumn[dict[str, Any]]):
         """Write it on one line."""
         return ", ".join(f"{name}={value!r}" for name, value in sorted(self._value.items()))
 
+    def __lt__(self, other: object) -> bool:
+        return isinstance(other, Mapped) and self.human_readable() < other.human_readable()
+
 
 class Listed(FormattableColumn[list[Any]]):
     """A list: a line each to people, itself to machines."""
@@ -20,14 +27,38 @@ class Listed(FormattableColumn[list[Any]]):
         """Write each item on a line."""
         return "\n".join(_line(item) for item in self._value)
 
+    def __lt__(self, other: object) -> bool:
+        return isinstance(other, Listed) and self.human_readable() < other.human_readable()
+
+
+def table(columns: Mapping[str, str], items: Iterable[Mapping[str, Any]]) -> Table:
+    """
+    Give items as a list has them.
+
+    Args:
+        columns: which key of an item stands under which title
+        items: each has what is shown, or nothing for it
+    """
+    return tuple(columns), [tuple(shown(item.get(key)) for key in columns.values()) for item in items]
+
+
+def fields(item: Mapping[str, Any]) -> Fields:
+    """Give one item with all that it has, under REST's own names."""
+    return tuple(item), tuple(shown(value) for value in item.values())
+
 
 def shown(value: Any) -> Any:
-    """Give a value as a cell; what is not there is empty to people and null to machines."""
+    """Give a value as a cell."""
     if isinstance(value, dict):
         return Mapped(value)
     if isinstance(value, list):
         return Listed(value)
     return value
+
+
+def pci_id(device: Mapping[str, Any]) -> str:
+    """Give vendor and product as people write them."""
+    return f"{device['vendor_id']}:{device['product_id']}"
 
 
 def _line(item: Any) -> str:

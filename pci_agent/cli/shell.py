@@ -1,6 +1,5 @@
 """``pcictl``: global options, and where its commands are found (setup.cfg lists them)."""
 
-import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -8,15 +7,20 @@ from cliff.app import App
 from cliff.commandmanager import CommandManager
 
 from pci_agent import __version__
-from pci_agent.cli.client import DEFAULT_ENDPOINT
+from pci_agent.cli import connection
 
 
 class Shell(App):
-    """One invocation of pcictl."""
+    """
+    One invocation of pcictl.
+
+    Attributes:
+        client_manager: where commands find the API, as those of ``openstack`` do
+    """
 
     def __init__(self) -> None:
         super().__init__(
-            description="Show the PCI devices of a fleet of hypervisors",
+            description="Show the PCI devices of a fleet of hypervisors, and give them out",
             version=__version__,
             command_manager=CommandManager("pcictl.commands"),
             deferred_help=True,
@@ -27,10 +31,9 @@ class Shell(App):
     ) -> ArgumentParser:
         """Add pcictl's own options to cliff's."""
         parser: ArgumentParser = super().build_option_parser(description, version, *args, **more)
-        parser.add_argument(
-            "--os-endpoint",
-            metavar="URL",
-            default=os.environ.get("OS_ENDPOINT", DEFAULT_ENDPOINT),
-            help=f"where pci-api is (Env: OS_ENDPOINT; default {DEFAULT_ENDPOINT})",
-        )
+        connection.add_options(parser)
         return parser
+
+    def initialize_app(self, argv: list[str]) -> None:  # noqa: ARG002 - cliff's
+        """Take up which API is meant; nobody is asked yet."""
+        self.client_manager = connection.Connection(self.options)

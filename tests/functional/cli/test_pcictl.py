@@ -77,7 +77,7 @@ def test_a_device_is_shown_by_id_uuid_and_name(endpoint: str) -> None:
 def test_hosts_are_listed_and_shown(endpoint: str) -> None:
     (listed,) = json.loads(pcictl(endpoint, "hypervisor", "list", "-f", "json"))
     number = listed.pop("ID")
-    assert listed == {"Host": "compute-1", "State": "up", "Free": 3, "Total": 3, "Remarks": []}
+    assert listed == {"Host": "compute-1", "State": "up", "Free": 3, "Used": 0, "Total": 3, "Remarks": []}
     shown = json.loads(pcictl(endpoint, "hypervisor", "show", "compute-1", "-f", "json"))
     assert shown["os-pci:pci_stats"][0]["physical_network"] == "physnet1"
     assert "physical_network=physnet1" in pcictl(endpoint, "hypervisor", "show", str(number))

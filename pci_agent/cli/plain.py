@@ -1,0 +1,85 @@
+"""
+Questions of nobody, or with a token that is there already: HTTP by the standard library alone.
+
+So a command that needn't sign in starts quickly.
+"""
+
+import ssl
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import BaseHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
+
+from pci_agent.cli.client import TIMEOUT_S
+from pci_agent.errors import CommandFailed
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:8799"
+
+
+class Plain:
+    """
+    An API that asks nobody who they are, or takes the token that it is shown.
+
+    Args:
+        endpoint: where it is: ``http://127.0.0.1:8799``
+        token: shows who asks; None: nobody
+        cacert: a file with the certificates of those who may vouch for it; None: the system's
+        insecure: whether it needn't prove who it is
+        timeout_s: how long to wait for an answer
+    """
+
+    who = (
+        "name a cloud of clouds.yaml with --os-cloud, or set OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME"
+    )
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        token: str | None = None,
+        cacert: str | None = None,
+        insecure: bool = False,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.endpoint = endpoint
+        self._token = token
+        self._cacert = cacert
+        self._insecure = insecure
+        self._timeout_s = timeout_s
+
+    def send(self, method: str, url: str, body: bytes | None) -> tuple[int, bytes]:
+        """Give the code and the body of an answer."""
+        if not url.startswith(("http://", "https://")):
+            raise CommandFailed(f"--os-endpoint {self.endpoint}: write it with http:// or https:// in front")
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if self._token:
+            headers["X-Auth-Token"] = self._token
+        request = Request(url, body, headers, method=method)  # noqa: S310 - it is HTTP, see above
+        try:
+            with self._opener(url).open(request, timeout=self._timeout_s) as response:
+                return response.status, response.read()
+        except HTTPError as error:
+            return error.code, error.read()
+        except (URLError, OSError, ValueError) as error:
+            raise CommandFailed(unanswered(self.endpoint, getattr(error, "reason", error), self._timeout_s)) from None
+
+    def _opener(self, url: str) -> OpenerDirector:
+        handlers: list[BaseHandler] = []
+        # A proxy stands between this machine and others, never before its own loopback.
+        if urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost"):
+            handlers.append(ProxyHandler({}))
+        if url.startswith("https:") and (self._cacert or self._insecure):
+            context = ssl.create_default_context(cafile=self._cacert)
+            if self._insecure:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            handlers.append(HTTPSHandler(context=context))
+        return build_opener(*handlers)
+
+
+def unanswered(endpoint: str, reason: object, timeout_s: float) -> str:
+    """Say that nobody answers, and what to do about it."""
+    if isinstance(reason, TimeoutError):
+        return (
+            f"the API at {endpoint} didn't answer in {timeout_s:g} s: whether it did what was asked isn't known; look"
+            " before you ask again"
+        )
+    return f"no API answers at {endpoint} ({reason}): start pci-api, or name another with --os-endpoint"
