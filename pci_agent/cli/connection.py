@@ -79,6 +79,8 @@ class Connection:
         if self._signs_in():
             from pci_agent.cli.signed import signed_in  # noqa: PLC0415 - it takes longer than all the rest
 
+            if self._given("auth_type") is None and self._given("token"):
+                self._options.os_auth_type = "token"
             return signed_in(self._options)
         return Plain(
             self._options.os_pci_endpoint_override or DEFAULT_ENDPOINT,

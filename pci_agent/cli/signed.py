@@ -5,12 +5,15 @@ It takes long to import, so only who signs in does. Nothing here is told of a se
 """
 
 import getpass
+import logging
+import os
+import re
 import sys
 from argparse import Namespace
 from functools import cached_property
 from typing import Any
 
-from keystoneauth1.exceptions import ClientException, ConnectTimeout
+from keystoneauth1.exceptions import ClientException, ConnectTimeout, EndpointNotFound
 from keystoneauth1.session import Session
 from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
@@ -22,6 +25,9 @@ from pci_agent.cli.plain import unanswered
 from pci_agent.errors import CommandFailed
 
 SERVICE_TYPE = "pci"
+
+_TALKATIVE = ("keystoneauth", "openstack", "stevedore")
+_EVERYTHING = 2
 
 
 class Signed:
@@ -57,6 +63,8 @@ class Signed:
                 interface=interface,
                 region_name=self._cloud.get_region_name(SERVICE_TYPE),
             )
+        except EndpointNotFound:
+            found = None
         except ClientException as error:
             raise CommandFailed(_refused(error)) from None
         if not found:
@@ -69,6 +77,10 @@ class Signed:
     def send(self, method: str, url: str, body: bytes | None) -> tuple[int, bytes]:
         """Give the code and the body of an answer."""
         try:
+            self._session.get_auth_headers()
+        except ClientException as error:
+            raise CommandFailed(_refused(error)) from None
+        try:
             answer = self._session.request(
                 url,
                 method,
@@ -77,10 +89,9 @@ class Signed:
                 timeout=self._timeout_s,
                 raise_exc=False,
             )
-        except ConnectTimeout:
-            raise CommandFailed(unanswered(self.endpoint, TimeoutError(), self._timeout_s)) from None
         except ClientException as error:
-            raise CommandFailed(_refused(error)) from None
+            reason = TimeoutError() if isinstance(error, ConnectTimeout) else _brief(error)
+            raise CommandFailed(unanswered(self.endpoint, reason, self._timeout_s)) from None
         return answer.status_code, answer.content
 
 
@@ -94,13 +105,20 @@ def signed_in(options: Namespace) -> Signed:
     Raises:
         CommandFailed: something is missing, or doesn't fit.
     """
+    if options.verbose_level < _EVERYTHING:
+        for name in _TALKATIVE:  # what they warn of comes again in the error, or is nothing
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         config = OpenStackConfig(
             app_name="pcictl", app_version=__version__, pw_func=_password if sys.stdin.isatty() else None
         )
+        if (named := options.os_cloud or os.environ.get("OS_CLOUD")) and config.config_filename is None:
+            raise CommandFailed(f"there is no clouds.yaml that knows {named}: see docs/cli.md for where it may be")
         cloud = config.get_one(argparse=options)
+        if str(cloud.config["auth_type"]).endswith("password") and not cloud.get_auth_args().get("password"):
+            raise CommandFailed("there is no password: set OS_PASSWORD, or have it in clouds.yaml")
         return Signed(cloud, cloud.get_session())
-    except (SDKException, ClientException) as error:
+    except (SDKException, ClientException, ValueError) as error:
         raise CommandFailed(_refused(error)) from None
 
 
@@ -110,5 +128,11 @@ def _password(prompt: str | None = None) -> str:
 
 def _refused(error: Any) -> str:
     """Say on one line why nobody could sign in."""
-    told = " ".join(str(error).split())
-    return f"can't sign in ({told.rstrip('.')}): mend clouds.yaml, the OS_* variables or the --os-… options"
+    return f"can't sign in ({_brief(error)}): mend clouds.yaml, the OS_* variables or the --os-… options"
+
+
+def _brief(error: Any) -> str:
+    """Say what went wrong, without all that it went through."""
+    told = " ".join(str(error).split()).rstrip(".")
+    cause = re.search(r"\[Errno -?\d+\] [^\"')]+", told)
+    return told if cause is None else f"{told.partition(': ')[0]}: {cause[0]}"

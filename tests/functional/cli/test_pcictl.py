@@ -115,3 +115,33 @@ def test_an_api_that_does_not_answer_is_one_line_with_the_cure() -> None:
     told = pcictl("http://127.0.0.1:1", "device", "list", code=1)
     assert told.count("\n") == 1
     assert "start pci-api, or name another with --os-endpoint" in told
+
+
+@pytest.mark.parametrize("command", ["device list", "--help", "device list --help"])
+def test_a_command_that_does_not_sign_in_imports_nothing_heavy(endpoint: str, command: str) -> None:
+    heavy = [
+        "keystoneauth1",
+        "openstack",
+        "requests",
+        "pydantic",
+        "sqlalchemy",
+        "falcon",
+        "oslo_messaging",
+        "oslo_config",
+    ]
+    program = f"""
+import sys
+from pci_agent.cmd.entry import pcictl
+try:
+    code = pcictl()
+except SystemExit as ended:
+    code = ended.code
+loaded = [name for name in {heavy} if name in sys.modules]
+print("loaded:", loaded, file=sys.stderr)
+sys.exit(code)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "--os-endpoint", endpoint, *command.split()],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "loaded: []\n")
