@@ -16,6 +16,7 @@ def main() -> int:
     )
     fleets = benches.add_parser("tracker", help="storms, heartbeats, finding and giving, beside placement; ten minutes")
     fleets.set_defaults(bench=_tracker)
+    benches.add_parser("cli", help="how soon pcictl has listed devices; a minute").set_defaults(bench=_cli)
     finding = benches.add_parser("candidates", help="finding hosts among ten thousand; some minutes")
     finding.add_argument("database", help="URL of a database for this alone: what is in it goes")
     finding.set_defaults(bench=_candidates)
@@ -27,6 +28,14 @@ def _candidates(arguments: argparse.Namespace) -> int:
     result = candidates.measured(arguments.database)
     print("\n".join(candidates.lines(result)))
     return _told(candidates.missed(result))
+
+
+def _cli(_arguments: argparse.Namespace) -> int:
+    from benches import started  # noqa: PLC0415 - it needs packages that the other benches don't
+
+    result = started.measured()
+    print("\n".join(started.lines(result)))
+    return _told(started.missed(result))
 
 
 def _match(_arguments: argparse.Namespace) -> int:
