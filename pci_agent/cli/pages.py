@@ -18,9 +18,9 @@ def add_options(parser: ArgumentParser, marker: str, sort_keys: str | None = Non
     if sort_keys is not None:
         parser.add_argument(
             "--sort",
-            metavar="<key>[:asc|desc]",
+            metavar="<key>:<direction>",
             type=_sort,
-            help=f"have the API sort by one of {sort_keys}; --sort-column sorts what was listed",
+            help=f"have the API sort by one of {sort_keys}, with :asc or :desc; --sort-column sorts what was listed",
         )
 
 

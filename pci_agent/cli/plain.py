@@ -4,6 +4,7 @@ Questions of nobody, or with a token that is there already: HTTP by the standard
 So a command that needn't sign in starts quickly.
 """
 
+import logging
 import ssl
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from urllib.request import BaseHandler, HTTPSHandler, OpenerDirector, ProxyHandl
 
 from pci_agent.cli.client import TIMEOUT_S
 from pci_agent.errors import CommandFailed
+
+LOG = logging.getLogger(__name__)
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8799"
 
@@ -53,6 +56,7 @@ class Plain:
         headers = {} if body is None else {"Content-Type": "application/json"}
         if self._token:
             headers["X-Auth-Token"] = self._token
+        LOG.debug("%s %s", method, url)
         request = Request(url, body, headers, method=method)  # noqa: S310 - it is HTTP, see above
         try:
             with self._opener(url).open(request, timeout=self._timeout_s) as response:
