@@ -8,7 +8,7 @@ from cliff.show import ShowOne
 
 from pci_agent.cli import pages
 from pci_agent.cli.client import api
-from pci_agent.cli.rows import Fields, Table, fields, pci_id, table
+from pci_agent.cli.rows import Facts, Fields, Table, fields, pci_id, table
 
 _COLUMNS = {
     "ID": "id",
@@ -116,13 +116,18 @@ class ShowHistory(Lister):
         query = {"hypervisor": parsed_args.host}
         events = api(self).all("events", "os-pci", parsed_args.device, "history", query=query, **pages.of(parsed_args))
         more = {"ID": "id", "Compute Node ID": "compute_node_id"} if parsed_args.long else {}
-        return table({**_HISTORY, **more}, events)
+        return table({**_HISTORY, **more}, ({**each, **_changes(each)} for each in events))
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Let a command line name one device."""
     parser.add_argument("device", metavar="<device>", help="id, uuid, address or name, as in pci_0000_04_10_0")
     parser.add_argument("--host", metavar="<host>", help="the host, where several have a device of that name")
+
+
+def _changes(event: dict[str, Any]) -> dict[str, Any]:
+    """Give a line to each value that an event changed."""
+    return {name: Facts(event[name]) for name in ("before", "after") if event[name] is not None}
 
 
 def _tag(text: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from cliff.show import ShowOne
 
 from pci_agent.cli.client import api
 from pci_agent.cli.device import add_device
-from pci_agent.cli.rows import Fields, pci_id, shown
+from pci_agent.cli.rows import Fields, fields, pci_id
 from pci_agent.errors import CommandFailed
 
 
@@ -40,8 +40,8 @@ class ExplainDevice(ShowOne):
             several = ", ".join(each["address"] for each in told["explanations"])
             raise CommandFailed(f"{parsed_args.device} names several functions: name one of {several}")
         (why,) = told["explanations"]
-        ids = {"pci_id": pci_id(why)}
-        rest = {name: value for name, value in why.items() if name not in ("address", "vendor_id", "product_id")}
-        item = {"hypervisor_hostname": told["hypervisor_hostname"], "address": why["address"], **ids, **rest}
-        cells = {name: shown(value) for name, value in item.items()} | {"entries": Judged(why["entries"])}
-        return tuple(cells), tuple(cells.values())
+        first = {"address": why["address"], "pci_id": pci_id(why), "offered": why["offered"], "entries": why["entries"]}
+        rest = {name: value for name, value in why.items() if name not in ("vendor_id", "product_id", *first)}
+        names, cells = fields({"hypervisor_hostname": told["hypervisor_hostname"], **first, **rest})
+        judged = Judged(why["entries"])
+        return names, tuple(judged if name == "entries" else cell for name, cell in zip(names, cells, strict=True))

@@ -20,6 +20,28 @@ class Mapped(FormattableColumn[dict[str, Any]]):
         return isinstance(other, Mapped) and self.human_readable() < other.human_readable()
 
 
+class Facts(Mapped):
+    """A dict where there is room: a line each to people, itself to machines."""
+
+    def human_readable(self) -> str:
+        """Write each of its values on a line."""
+        return "\n".join(f"{name}={'' if value is None else value}" for name, value in self._value.items())
+
+
+class Absent(FormattableColumn[None]):
+    """What is not there: empty to people, null to machines; it comes last where a column is sorted."""
+
+    def human_readable(self) -> str:
+        """Write nothing."""
+        return ""
+
+    def __lt__(self, _other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return not isinstance(other, Absent)
+
+
 class Listed(FormattableColumn[list[Any]]):
     """A list: a line each to people, itself to machines."""
 
@@ -44,11 +66,13 @@ def table(columns: Mapping[str, str], items: Iterable[Mapping[str, Any]]) -> Tab
 
 def fields(item: Mapping[str, Any]) -> Fields:
     """Give one item with all that it has, under REST's own names."""
-    return tuple(item), tuple(shown(value) for value in item.values())
+    return tuple(item), tuple(Facts(value) if isinstance(value, dict) else shown(value) for value in item.values())
 
 
 def shown(value: Any) -> Any:
     """Give a value as a cell."""
+    if value is None:
+        return Absent(None)
     if isinstance(value, dict):
         return Mapped(value)
     if isinstance(value, list):
