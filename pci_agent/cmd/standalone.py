@@ -6,6 +6,7 @@ configuration file only the whitelist and the aliases are taken; without a file 
 """
 
 import argparse
+import logging
 import os
 import sys
 import threading
@@ -28,6 +29,7 @@ from pci_agent.cmd import agent_daemon, process, tracker
 from pci_agent.cmd.centre import Centre, centre
 from pci_agent.conf import alias
 from pci_agent.errors import TrackerSilent
+from pci_agent.inspect.capture import replayed
 from pci_agent.model import device_spec
 from pci_agent.model.request import Aliases, parse_aliases
 from pci_agent.model.whitelist import Whitelist
@@ -52,6 +54,7 @@ def _main(arguments: Sequence[str]) -> int:
     process.set_up_logging(conf, "pci-agent")
     offered = _whitelist(asked)
     with (
+        _machine(conf, asked.sysfs_root),
         AgentStore.opened(os.path.join(asked.state_dir, "agent"), Machine.read()) as store,
         _tracker(conf, asked.state_dir) as (bus, made, answering),
         _served(
@@ -63,8 +66,9 @@ def _main(arguments: Sequence[str]) -> int:
         if asked.once:
             looked = parts.agent.look()
             _agree(parts.agent, parts.reporter)
+            logging.getLogger("pci_agent.cli").setLevel(logging.INFO)
             print(f"{looked.offered} of {looked.functions} PCI functions offered", file=sys.stderr)  # noqa: T201
-            return Shell().run(["--os-endpoint", url, "device", "list"])
+            return Shell().run(["--os-auth-type", "none", "--os-endpoint", url, "device", "list"])
         print(f"REST is at {url}/v3/os-pci; Ctrl-C ends", flush=True)  # noqa: T201 - where to look next
         told = agent_daemon.endpoints(conf, parts)
         with _serving(bus, rpc.AGENT_TOPIC, conf.host, *told):
@@ -82,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_port, help="where to serve REST on 127.0.0.1 (default: 8799, with --once any that is free)"
     )
     parser.add_argument("--state-dir", metavar="DIR", default=".run", help="where to keep state (default: %(default)s)")
+    parser.add_argument(
+        "--sysfs-root",
+        metavar="PATH",
+        default="/sys",
+        help="look at another machine: a file that pci-agent capture made, or a directory (default: %(default)s)",
+    )
+    parser.add_argument("--host", metavar="NAME", help="what the machine is called (default: its own name)")
     parser.add_argument("--debug", action="store_true", help="log more")
     return parser
 
@@ -104,7 +115,17 @@ def _configuration(asked: argparse.Namespace) -> cfg.ConfigOpts:
         "pci-agent-standalone", (*agent_daemon.GROUPS, *tracker.GROUPS[1:]), [], description="one process"
     )
     conf.set_override("debug", asked.debug)
+    if asked.host is not None:
+        conf.set_override("host", asked.host)
     return conf
+
+
+@contextmanager
+def _machine(conf: cfg.ConfigOpts, sysfs_root: str) -> Iterator[None]:
+    """Look at a machine meanwhile: at this one, or at one that was captured."""
+    with replayed(sysfs_root) as root:
+        conf.set_override("sysfs_root", root, group="agent")
+        yield
 
 
 def _whitelist(asked: argparse.Namespace) -> Whitelist:
