@@ -47,6 +47,11 @@ def answers(port: int) -> bool:
     return False
 
 
+def as_nobody() -> dict[str, str]:
+    """Give our environment without whom its owner signs in to OpenStack as."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+
+
 class RabbitMQ:
     """A broker that can be stopped and started again with what it kept on disk."""
 

@@ -16,6 +16,7 @@ from hosts import Host, tell
 from pci_agent.api.app import application
 from pci_agent.api.serving import http_server
 from pci_agent.tracker.store import Store
+from services import as_nobody
 
 PCICTL = Path(sys.executable).parent / "pcictl"
 NAME = "pci_0000_04_10_0"
@@ -37,7 +38,12 @@ def endpoint(sqlite: Engine, host: Host) -> Iterator[str]:
 
 def pcictl(endpoint: str, *arguments: str, code: int = 0) -> str:
     ran = subprocess.run(
-        [PCICTL, "--os-endpoint", endpoint, *arguments], capture_output=True, text=True, check=False, timeout=60
+        [PCICTL, "--os-endpoint", endpoint, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=as_nobody(),
     )
     assert ran.returncode == code, ran.stderr
     return ran.stdout if code == 0 else ran.stderr
@@ -142,6 +148,20 @@ sys.exit(code)
 """
     ran = subprocess.run(
         [sys.executable, "-c", program, "--os-endpoint", endpoint, *command.split()],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=60, env=as_nobody(),
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "loaded: []\n")
+
+
+def test_openstack_speaks_to_an_endpoint_as_nobody(endpoint: str) -> None:
+    openstack = [str(PCICTL.with_name("openstack")), "--os-auth-type", "none", "--os-endpoint", endpoint]
+    ran = subprocess.run(
+        [*openstack, "pci", "device", "list", "-f", "json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=as_nobody(),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert [each["Name"] for each in json.loads(ran.stdout)] == ["pci_0000_04_00_0", NAME, "pci_0000_04_10_4"]

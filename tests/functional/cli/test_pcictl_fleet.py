@@ -1,7 +1,6 @@
 """Each command of pcictl, as a process of its own, against a real API with real agents behind it."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from pci_agent.api.app import application
 from pci_agent.api.serving import http_server
 from pci_agent.model.request import parse_aliases
 from pci_agent.tracker.store import Store
+from services import as_nobody
 
 PCICTL = Path(sys.executable).parent / "pcictl"
 A, B = "compute-1", "compute-2"
@@ -45,7 +45,7 @@ class Fleet:
             check=False,
             timeout=60,
             input=stdin,
-            env={**os.environ, "OS_ENDPOINT": self.endpoint},
+            env={**as_nobody(), "OS_ENDPOINT": self.endpoint},
         )
 
     def told(self, *arguments: str) -> Any:
@@ -302,7 +302,7 @@ def test_a_command_that_does_not_exist_is_a_bad_command_line(fleet: Fleet) -> No
 def test_an_api_that_does_not_answer_is_one_line_with_the_cure(command: str) -> None:
     ran = subprocess.run(
         [PCICTL, "--os-endpoint", "http://127.0.0.1:1", *command.split()],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=60, env=as_nobody(),
     )  # fmt: skip
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
     assert "start pci-api, or name another with --os-endpoint" in ran.stderr

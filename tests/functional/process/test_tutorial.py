@@ -5,7 +5,6 @@ What it prints must be what the page says, but for what differs each time (uuids
 on the page stands for anything.
 """
 
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from services import free_port, wait_for
+from services import as_nobody, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs/tutorial.md"
@@ -73,7 +72,6 @@ def port(tmp_path: Path) -> Iterator[int]:
 def done(port: int, commands: list[str]) -> list[tuple[str, str]]:
     """Do commands in one shell, and give what each printed and the code that it ended with."""
     script = "".join(f"{{ {each}\n}} 2>&1; echo; echo '{_END}' $?\n" for each in commands).replace("8799", str(port))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     ran = subprocess.run(
         ["bash"],
         input=script,
@@ -82,7 +80,7 @@ def done(port: int, commands: list[str]) -> list[tuple[str, str]]:
         check=True,
         timeout=300,
         cwd=ROOT,
-        env={**kept, "OS_ENDPOINT": f"http://127.0.0.1:{port}"},
+        env={**as_nobody(), "OS_ENDPOINT": f"http://127.0.0.1:{port}"},
     )
     told = ran.stdout.replace(str(port), "8799")
     return [(text, code) for text, code in re.findall(rf"(.*?)\n{_END} (\d+)\n", told, re.DOTALL)]

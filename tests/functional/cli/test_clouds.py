@@ -1,22 +1,24 @@
-"""pcictl and openstack, as processes of their own, sign in at a real keystone and find the API in its catalogue."""
+"""
+pcictl and openstack, as processes of their own, against an API that asks a real keystone who is calling.
+
+Both find the API in keystone's catalogue.
+"""
 
 import json
-import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from guarded import serving
 from keystones import Keystone
 from sqlalchemy import Engine
 
 from buses import parts
 from hosts import Host
-from pci_agent.api.app import application
-from pci_agent.api.serving import http_server
 from pci_agent.tracker.store import Store
+from services import as_nobody
 
 BIN = Path(sys.executable).parent
 BOTH = ["pcictl", "openstack pci"]
@@ -24,16 +26,19 @@ NAMES = ["pci_0000_04_00_0", "pci_0000_04_10_0", "pci_0000_04_10_4"]
 
 
 @pytest.fixture
-def endpoint(sqlite: Engine, host: Host) -> Iterator[str]:
+def store(sqlite: Engine, host: Host) -> Store:
     store = Store(sqlite, host_down_s=75)
     host.start()
     host.report(store)
-    server = http_server(application(parts(store)), "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    yield f"http://127.0.0.1:{server.bind_addr[1]}"
-    server.stop()
-    thread.join()
+    return store
+
+
+@pytest.fixture
+def endpoint(store: Store, keystone: Keystone, tmp_path: Path) -> Iterator[str]:
+    """An API that nobody may use without a token."""
+    with serving(tmp_path, parts(store), keystone.configuration()) as served:
+        keystone.publish(served.origin)
+        yield served.origin
 
 
 def run(
@@ -41,7 +46,6 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command in a folder, with no OS_ variable but these."""
     name, *before = program.split()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     return subprocess.run(
         [BIN / name, *before, *arguments],
         capture_output=True,
@@ -49,7 +53,7 @@ def run(
         check=False,
         timeout=120,
         cwd=folder,
-        env={**kept, "HOME": str(folder), **(environment or {})},
+        env={**as_nobody(), "HOME": str(folder), **(environment or {})},
     )
 
 
@@ -60,7 +64,7 @@ def names(ran: "subprocess.CompletedProcess[str]") -> list[str]:
 
 @pytest.mark.parametrize("program", BOTH)
 def test_a_cloud_of_clouds_yaml_is_enough(program: str, endpoint: str, keystone: Keystone, tmp_path: Path) -> None:
-    keystone.publish(endpoint)
+    assert endpoint
     (tmp_path / "clouds.yaml").write_text(keystone.clouds(keystone.admin))
     ran = run(program, "device", "list", "-f", "json", folder=tmp_path, environment={"OS_CLOUD": "admin"})
     assert names(ran) == NAMES
@@ -68,20 +72,35 @@ def test_a_cloud_of_clouds_yaml_is_enough(program: str, endpoint: str, keystone:
 
 @pytest.mark.parametrize("program", BOTH)
 def test_variables_of_an_openrc_are_enough(program: str, endpoint: str, keystone: Keystone, tmp_path: Path) -> None:
-    keystone.publish(endpoint)
+    assert endpoint
     ran = run(
         program, "device", "list", "-f", "json", folder=tmp_path, environment=keystone.environment(keystone.admin)
     )
     assert names(ran) == NAMES
 
 
-def test_openstack_speaks_to_an_endpoint_as_nobody(endpoint: str, tmp_path: Path) -> None:
-    program = f"openstack --os-auth-type none --os-endpoint {endpoint} pci"
-    assert names(run(program, "device", "list", "-f", "json", folder=tmp_path)) == NAMES
+@pytest.mark.parametrize("program", BOTH)
+def test_who_does_not_sign_in_is_told_how_to(program: str, endpoint: str, tmp_path: Path) -> None:
+    if program == "pcictl":
+        ran = run(f"pcictl --os-endpoint {endpoint}", "device", "list", folder=tmp_path)
+        assert "name a cloud of clouds.yaml with --os-cloud, or set OS_AUTH_URL" in ran.stderr
+    else:
+        ran = run(f"openstack --os-auth-type none --os-endpoint {endpoint} pci", "device", "list", folder=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "(HTTP 401)" in ran.stderr
+
+
+def test_who_may_not_is_told_by_which_rule(endpoint: str, keystone: Keystone, tmp_path: Path) -> None:
+    assert endpoint
+    (tmp_path / "clouds.yaml").write_text(keystone.clouds())
+    for program in ("pcictl --os-cloud mary", "openstack --os-cloud mary pci"):
+        ran = run(program, "device", "list", folder=tmp_path)
+        assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+        assert "Rule os-pci:index doesn't allow this to mary" in ran.stderr
+    assert json.loads(run("pcictl --os-cloud mary", "server", "list", "-f", "json", folder=tmp_path).stdout) == []
 
 
 def test_a_token_that_is_there_already_serves(endpoint: str, keystone: Keystone, tmp_path: Path) -> None:
-    keystone.publish(endpoint)
     token = {"OS_TOKEN": keystone.token(keystone.admin)}
     at = {"OS_AUTH_URL": keystone.url, "OS_PROJECT_NAME": "admin", "OS_PROJECT_DOMAIN_NAME": "Default"}
     assert names(run("pcictl", "device", "list", "-f", "json", folder=tmp_path, environment=token | at)) == NAMES
@@ -115,7 +134,6 @@ def test_who_may_not_sign_in_is_told_so_without_the_secret(program: str, keyston
 def test_no_secret_is_told_however_much_is_told(
     program: str, endpoint: str, keystone: Keystone, tmp_path: Path
 ) -> None:
-    keystone.publish(endpoint)
     token = keystone.token(keystone.admin)
     ran = run(program, "device", "list", folder=tmp_path, environment=keystone.environment(keystone.admin))
     assert (ran.returncode, "/v3/os-pci" in ran.stderr) == (0, True), ran.stderr
@@ -142,7 +160,7 @@ def test_what_is_missing_to_sign_in_is_one_line(environment: dict[str, str], cur
 
 
 def test_a_catalogue_without_the_api_says_how_to_name_it(endpoint: str, keystone: Keystone, tmp_path: Path) -> None:
-    keystone.publish(endpoint)
+    assert endpoint
     environment = keystone.environment(keystone.admin)
     ran = run("pcictl --os-interface internal", "device", "list", folder=tmp_path, environment=environment)
     assert ran.returncode == 1
