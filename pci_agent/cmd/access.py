@@ -5,6 +5,7 @@ What both need is looked at when the process starts, lest a mistake keep everybo
 """
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from keystoneauth1 import loading
@@ -17,7 +18,7 @@ from pci_agent.api.keystone import Keystone, Place
 from pci_agent.conf import authtoken
 from pci_agent.errors import ConfigurationRefused, Refusal
 
-_PATIENCE_S = 30
+_PATIENCE_S = 10  # who calls waits for it, and there are so many threads to serve others
 _SAMPLE = "write it as conf/pci-tracker.conf has it"
 _BY_PASSWORD = ("password", "v3password")
 _NEEDED = (
@@ -48,6 +49,7 @@ def _place(conf: cfg.ConfigOpts) -> Place:
     for group, options in auth_token.list_opts():
         conf.register_opts(options, group=group)
     section = conf[authtoken.GROUP].auth_section or authtoken.GROUP
+    conf.set_default("http_connect_timeout", _PATIENCE_S, group=authtoken.GROUP)
     loading.register_auth_conf_options(conf, section)
     auth_type = conf[section].auth_type
     if auth_type is None:
@@ -57,13 +59,16 @@ def _place(conf: cfg.ConfigOpts) -> Place:
     ours, who = conf[authtoken.GROUP], conf[section]
     refusals = list(_missing(ours, authtoken.GROUP, [("www_authenticate_uri",)]))
     refusals += _missing(who, section, [("auth_url",), *(_NEEDED if auth_type in _BY_PASSWORD else ())])
+    if ours.memcached_servers and not ours.memcache_sasl_enabled and find_spec("memcache") is None:
+        what, cure = "python-memcached isn't installed", "run pip install '.[memcached]', or leave the option out"
+        refusals.append(_refusal(f"[{authtoken.GROUP}] memcached_servers", what, cure))
     if refusals:
         raise ConfigurationRefused(refusals)
     return Place(
         auth_url=who.auth_url,
         public_url=ours.www_authenticate_uri,
         verify=False if ours.insecure else ours.cafile or True,
-        timeout_s=ours.http_connect_timeout or _PATIENCE_S,
+        timeout_s=ours.http_connect_timeout,
     )
 
 

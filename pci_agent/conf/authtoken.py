@@ -13,6 +13,7 @@ POLICY_GROUP = "oslo_policy"
 _MIDDLEWARES = {
     "www_authenticate_uri": "https://keystone.example:5000",
     "cafile": None,
+    "http_connect_timeout": "10",
     "memcached_servers": "localhost:11211",
     "token_cache_time": None,
     "interface": None,

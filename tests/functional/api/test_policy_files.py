@@ -1,8 +1,10 @@
 """What an operator writes about keystone and rules is looked at when the API starts."""
 
+import sys
 from pathlib import Path
 
 import pytest
+from oslo_config.cfg import ConfigOpts
 
 from pci_agent.cmd import access, tracker
 from pci_agent.errors import ConfigurationRefused
@@ -19,7 +21,7 @@ KEYSTONE = {
 }
 
 
-def start(folder: Path, policy: str | None = None, more: str = "", **authtoken: str | None) -> None:
+def start(folder: Path, policy: str | None = None, more: str = "", **authtoken: str | None) -> ConfigOpts:
     """Do what pci-api does with this configuration before it serves; None leaves an option out."""
     options = {name: value for name, value in (KEYSTONE | authtoken).items() if value is not None}
     lines = ["[api]", "auth_strategy = keystone", "[keystone_authtoken]"]
@@ -28,7 +30,9 @@ def start(folder: Path, policy: str | None = None, more: str = "", **authtoken: 
     file.write_text("\n".join([*lines, more, ""]))
     if policy is not None:
         (folder / "policy.yaml").write_text(policy)
-    access.keystone(tracker.configuration(["--config-file", str(file)], ""))
+    conf = tracker.configuration(["--config-file", str(file)], "")
+    access.keystone(conf)
+    return conf
 
 
 def refusals(folder: Path, policy: str | None = None, more: str = "", **authtoken: str | None) -> list[str]:
@@ -42,6 +46,11 @@ def test_it_starts_while_keystone_is_away_and_with_rules_of_ones_own(tmp_path: P
     start(tmp_path, '"mine": "role:operator or role:admin"\n"os-pci:index": "rule:mine"\n"os-pci:show": "!"\n')
     start(tmp_path, "")
     start(tmp_path, "# nothing yet\n")
+
+
+def test_keystone_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    assert start(tmp_path).keystone_authtoken.http_connect_timeout == 10
+    assert start(tmp_path, http_connect_timeout="3").keystone_authtoken.http_connect_timeout == 3
 
 
 @pytest.mark.parametrize("option", [name for name in KEYSTONE if name != "auth_type"])
@@ -65,6 +74,17 @@ def test_a_way_to_sign_in_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_value_of_the_wrong_type_is_refused_by_its_option(tmp_path: Path) -> None:
     (told,) = refusals(tmp_path, token_cache_time="long")
     assert "token_cache_time" in told
+
+
+def test_remembering_in_memcached_takes_a_package_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "memcache", None)
+    (told,) = refusals(tmp_path, memcached_servers="127.0.0.1:11211")
+    assert told == (
+        "[keystone_authtoken] memcached_servers: python-memcached isn't installed;"
+        " run pip install '.[memcached]', or leave the option out"
+    )
 
 
 @pytest.mark.parametrize(

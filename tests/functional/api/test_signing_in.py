@@ -1,6 +1,8 @@
 """Signing in to a real keystone, and what is never told of it: passwords and tokens."""
 
 import logging
+import socket
+import time
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -185,6 +187,18 @@ class TestWhileKeystoneIsAway:
             assert (answer.code, answer.fault) == (503, "serviceUnavailable")
             assert "Keystone" in answer.text
         assert "Traceback" not in caplog.text
+
+    def test_one_that_never_answers_is_waited_for_no_longer_than_is_configured(
+        self, tmp_path: Path, fleet: Centre, keystone: Keystone
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/v3"
+            text = f"{keystone.configuration().replace(keystone.url, url)}http_connect_timeout = 1\n"
+            with serving(tmp_path, parts(fleet.store), f"{text}http_request_max_retries = 0\n") as served:
+                since = time.monotonic()
+                assert served.ask("GET", "/v3/os-pci", "a token").code == 503
+                assert sign_in(served, User("mary", "harbour", ())).code == 503
+                assert time.monotonic() - since < 20
 
     def test_what_is_public_is_served(self, lonely: Served) -> None:
         assert lonely.ask("GET", "/healthcheck", "a token").code == 200
