@@ -137,6 +137,13 @@ class Keystone:
         """Give a token that is nobody else's."""
         return str(self.session(user).get_token())
 
+    def unscoped_token(self, user: User) -> str:
+        """Give a token of somebody who acts in no project."""
+        found = Password(
+            auth_url=self.url, username=user.name, password=user.password, user_domain_id="default", unscoped=True
+        )
+        return str(Session(found).get_token())
+
     def brief_token(self, user: User, *, lifetime_s: float) -> str:
         """Give a token that is over after so many seconds."""
         until = datetime.now(UTC) + timedelta(seconds=lifetime_s)

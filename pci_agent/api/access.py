@@ -22,6 +22,7 @@ METRICS = "metrics:show"
 
 _PUBLIC = frozenset({"/", "/v2", "/v3", "/openapi.json", "/healthcheck", "/ui"})
 _PUBLIC_BELOW = "/ui/"
+_NOT_KEPT = ("no-store",)
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -141,9 +142,10 @@ class Authentication:
     def __init__(self, known: Identity) -> None:
         self._known = known
 
-    def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
-        """Note who is calling, for the log too."""
+    def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
+        """Note who is calling, for the log too; what one is told is nobody else's, so that no cache may keep it."""
         if request.path not in _PUBLIC and not request.path.startswith(_PUBLIC_BELOW):
+            response.cache_control = _NOT_KEPT
             caller = self._known.caller(request, token_of(request))
             request.context.caller = caller
             request.context.named.user_id, request.context.named.project_id = caller.user_id, caller.project_id

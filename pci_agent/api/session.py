@@ -17,6 +17,7 @@ from pci_agent.api.view import Document
 from pci_agent.errors import BadRequest
 
 _NO_CONTENT = 204
+_NOT_KEPT = ("no-store",)
 _ROUTE = "ui"
 
 
@@ -67,6 +68,7 @@ class Somebody:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Tell who is signed in, or that nobody is."""
         request.context.route = _ROUTE
+        response.cache_control = _NOT_KEPT
         response.media = _document(self._somebody(request))
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -92,6 +94,7 @@ class Somebody:
             http_only=True,
             same_site="Strict",
         )
+        response.cache_control = _NOT_KEPT
         response.media = _document(found)
 
     def on_delete(self, request: falcon.Request, response: falcon.Response) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from buses import parts
 from centres import centre
 from pci_agent.api import access, policies
+from pci_agent.api.access import Caller
 from pci_agent.api.routes import routes
 from pci_agent.api.versions import VERSIONS
 from pci_agent.tracker import database
@@ -238,6 +239,21 @@ def test_an_owner_sees_the_own_servers_alone(api: Served, people: People, keysto
         answer = api.ask("GET", f"/v2/openstack/servers/{instance}", token)
         assert answer.fault == "itemNotFound", "whether there is one is nobody else's business"
     assert api.ask("DELETE", path, people.controller).code == 200
+
+
+def test_who_acts_in_no_project_owns_nothing(api: Served, keystone: Keystone) -> None:
+    token = keystone.unscoped_token(keystone.owner)
+    for path in ("/v3/servers/detail", "/v3/os-pci"):
+        assert api.ask("GET", path, token).fault == "forbidden"
+    assert api.ask("GET", f"/v3/servers/{INSTANCE}", token).fault == "itemNotFound"
+    nobodys = Caller(allowed=lambda rule, target: (rule, target) == ("servers:show", {}))
+    assert nobodys.may("servers:show", project_id=None), "a device of no project is asked for without one"
+
+
+def test_what_one_is_told_is_kept_by_no_cache(api: Served, people: People) -> None:
+    for path, token in (("/v3/os-pci", people.admin), ("/v3/os-pci", people.member), ("/v3/os-pci", None)):
+        assert api.ask("GET", path, token).headers["cache-control"] == "no-store"
+    assert api.ask("GET", "/ui/session", people.admin).headers["cache-control"] == "no-store"
 
 
 def test_headers_that_keystone_would_set_make_nobody_an_admin(api: Served, people: People) -> None:
