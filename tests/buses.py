@@ -110,7 +110,8 @@ class Judge:
     """Holds every answer of REST against the model that describes it: what differs is a 500, with the reason logged."""
 
     def process_response(self, request: Any, response: Any, _resource: object, _served: bool) -> None:
-        text, code = response.render_body(), response.status_code
+        text = response.render_body() if response.stream is None else b"".join(response.stream)
+        code = response.status_code
         kind = FAULTS[code] if code >= 400 else self._described(request)
         if kind is not None:
             kind.model_validate_json(text)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
 
 from pci_agent.api.call import Call
+from pci_agent.api.kept import Kept, pieces
 from pci_agent.api.pages import Id, Paged, SortedDevices, Text, links, page
 from pci_agent.api.requests import PciId
 from pci_agent.api.view import Document, Shape, time
@@ -109,12 +110,13 @@ class Devices:
     def __init__(self, store: Store, most: int) -> None:
         self._store = store
         self._most = most
+        self._kept = Kept(store.lists)
 
-    def index(self, call: Call) -> Document:
+    def index(self, call: Call) -> Document | None:
         """List devices."""
         return self._listed(call, call.view.devices)
 
-    def detail(self, call: Call) -> Document:
+    def detail(self, call: Call) -> Document | None:
         """List devices with all that is known of them."""
         return self._listed(call, call.view.devices_in_full)
 
@@ -160,7 +162,7 @@ class Devices:
             raise NotFound(f"PCI device {call.name('pci_device_id')} has gone just now.")
         return {"pci_device": shape.shown(listed.rows, listed.hosts)[0]}
 
-    def _listed(self, call: Call, shape: Shape) -> Document:
+    def _listed(self, call: Call, shape: Shape) -> Document | None:
         tags, params = self._split(call.request.params)
         asked = call.query(DevicesQuery, params, also=", and the fleet's tags, or any tag as tag:NAME")
         if asked.physical_network is not None:
@@ -170,8 +172,15 @@ class Devices:
         if "compute_node_id" in equal:
             equal["compute_node_id"] = int(equal["compute_node_id"])
         filters = Filters(equal=equal, tags=tags, hypervisor=asked.hypervisor)
-        listed = self._store.lists.devices(shape.columns, filters, page(asked, self._most))
-        more = links(call, "pci_devices", listed.rows[-1][shape.columns.index("uuid")]) if listed.more else {}
+        which = page(asked, self._most)
+        if shape.kept:
+            listed = self._store.lists.stamps(filters, which)
+            more = links(call, "pci_devices", listed.rows[-1].partition(" ")[0]) if listed.more else {}
+            told = pieces("pci_devices", self._kept.texts(shape, listed), more)
+            call.response.set_stream(told, sum(map(len, told)))
+            return None
+        listed = self._store.lists.devices(shape.columns, filters, which)
+        more = links(call, "pci_devices", listed.rows[-1][shape.columns.index("id")]) if listed.more else {}
         return {"pci_devices": shape.shown(listed.rows, listed.hosts), **more}
 
     def _split(self, params: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:

@@ -63,7 +63,8 @@ class Route:
         name: what a rule is made for
         method: HTTP's
         path: below the version's prefix
-        answer: gives the document of a call; its docstring's first line is the route's summary
+        answer: gives the document of a call, or None where it has written the response by itself; its docstring's first
+            line is the route's summary
         query: reads the query parameters
         body: reads the body; None where none is read
         codes: what it answers with where all is well

@@ -20,7 +20,7 @@ _NOT_FROM_HERE = (
     f"Without authentication this machine alone is answered, under its own name, such as {ONLY_HOST}; set [api]"
     " auth_strategy = keystone in pci-tracker.conf to serve others."
 )
-_THREADS = 16  # a claim may wait for silent hosts, and others are served meanwhile
+THREADS = 16  # a claim may wait for silent hosts, and others are served meanwhile
 
 
 def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_port", everywhere: bool = False) -> Server:
@@ -42,7 +42,7 @@ def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_por
         cure = f"write {ONLY_HOST}, or set [api] auth_strategy = keystone"
         raise ConfigurationRefused([_refusal("[api] bind_host", host, what, cure)])
     served = app if everywhere else for_this_machine(app)
-    server = Server((host, port), served, numthreads=_THREADS, server_name="pci-api", shutdown_timeout=1)
+    server = Server((host, port), served, numthreads=THREADS, server_name="pci-api", shutdown_timeout=1)
     try:
         server.prepare()
     except OSError as error:

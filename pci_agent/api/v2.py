@@ -82,8 +82,8 @@ def _server_in_list(instance_uuid: str, devices: Sequence[RowMap]) -> Document:
 
 
 VIEW = View(
-    devices=Shape((*_PLAIN, "uuid"), _devices),
-    devices_in_full=Shape((*_PLAIN, "uuid", *_MORE, "tags"), _devices_in_full),
+    devices=Shape(_PLAIN, _devices),
+    devices_in_full=Shape((*_PLAIN, *_MORE, "tags"), _devices_in_full),
     hypervisor=_hypervisor,
     hypervisor_in_list=_hypervisor,
     hypervisor_alone=_hypervisor_alone,

@@ -52,7 +52,7 @@ def _devices_in_full(rows: Sequence[Any], hosts: Mapping[int, str]) -> list[orjs
     return [
         orjson.Fragment(
             f'{{"id":{row_id},{facts[members]},"compute_node_id":{node_id},"hypervisor_hostname":'
-            f'{names[node_id]},"created_at":{_time(created)},"updated_at":{_time(updated)}}}'
+            f'{names[node_id]},"created_at":{_time(created)},"updated_at":{_time(updated)}}}'.encode()
         )
         for row_id, _, node_id, created, updated, _, facts in rows
     ]
@@ -141,7 +141,7 @@ def _server(instance_uuid: str, devices: Sequence[RowMap]) -> Document:
 
 VIEW = View(
     devices=Shape(_PLAIN, _devices),
-    devices_in_full=Shape(_IN_FULL, _devices_in_full),
+    devices_in_full=Shape(_IN_FULL, _devices_in_full, kept=True),
     hypervisor=_hypervisor,
     hypervisor_in_list=_hypervisor_in_full,
     hypervisor_alone=_hypervisor_in_full,

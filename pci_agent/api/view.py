@@ -18,10 +18,12 @@ class Shape:
     Attributes:
         columns: what is read for that, in this order
         shown: makes what is shown of rows with these columns, and their hosts' names by compute_node_id
+        kept: whether what is shown of a device is worth keeping; see kept.py
     """
 
     columns: tuple[str, ...]
     shown: Callable[[Sequence[Any], Mapping[int, str]], list[Any]]
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

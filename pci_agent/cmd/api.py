@@ -43,6 +43,7 @@ def _serve(arguments: Sequence[str]) -> None:
     metrics = Metrics(parts)
     app = assemble(parts, _identity(conf), metrics)
     server = http_server(app, conf.api.bind_host, conf.api.bind_port, everywhere=_callers_are_asked(conf))
+    process.settle()
     with watched(conf.api.metrics_port, monitoring(parts, metrics), "[api] metrics_port"):
         made.settler.start()
         thread = threading.Thread(target=server.serve, name="http", daemon=True)
@@ -91,6 +92,7 @@ class _Late:
         made = centre(conf, engine(conf), rpc.transport(conf))
         app = assemble(_parts(conf, made), _identity(conf))
         made.settler.start()
+        process.settle()
         return app if _callers_are_asked(conf) else for_this_machine(app)
 
 

@@ -17,6 +17,8 @@ def main() -> int:
     fleets = benches.add_parser("tracker", help="storms, heartbeats, finding and giving, beside placement; ten minutes")
     fleets.set_defaults(bench=_tracker)
     benches.add_parser("cli", help="how soon pcictl has listed devices; a minute").set_defaults(bench=_cli)
+    pages = benches.add_parser("rest", help="a page of a thousand devices, beside placement; a minute")
+    pages.set_defaults(bench=_rest)
     finding = benches.add_parser("candidates", help="finding hosts among ten thousand; some minutes")
     finding.add_argument("database", help="URL of a database for this alone: what is in it goes")
     finding.set_defaults(bench=_candidates)
@@ -52,13 +54,23 @@ def _agent(_arguments: argparse.Namespace) -> int:
 def _tracker(_arguments: argparse.Namespace) -> int:
     from benches import servers, tracker, tracker_page  # noqa: PLC0415 - they need packages that the other benches don't
 
-    def say(what: str) -> None:
-        print(f"-- {what}", file=sys.stderr, flush=True)
-
     with servers.postgresql() as server:
-        result = tracker.measured(tracker.Sizes(), server, servers.rabbitmq, say)
+        result = tracker.measured(tracker.Sizes(), server, servers.rabbitmq, _say)
     missed = [f"{each.wanted}: {each.measured}" for each in tracker.limits(result) if not each.met]
     return _written("tracker", tracker_page.section(result), missed)
+
+
+def _rest(_arguments: argparse.Namespace) -> int:
+    from benches import rest, rest_page, servers  # noqa: PLC0415 - they need packages that the other benches don't
+
+    with servers.postgresql() as server:
+        result = rest.measured(rest.Sizes(), server, _say)
+    missed = [f"{each.wanted}: {each.measured}" for each in rest.limits(result) if not each.met]
+    return _written("rest", rest_page.section(result), missed)
+
+
+def _say(what: str) -> None:
+    print(f"-- {what}", file=sys.stderr, flush=True)
 
 
 def _written(bench: str, section: str, missed: list[str]) -> int:

@@ -52,20 +52,25 @@ def application(folder: str, url: str) -> Any:
 def load(asked: dict[str, Any]) -> dict[str, Work]:
     """Take up a fleet of that many hosts, PFs and VFs."""
     app = application(asked["folder"], asked["url"])
-    _answer(app, f"/resource_classes/{_CLASS}", "PUT")
-    numbers = {"hosts": asked["hosts"], "pfs": asked["pfs"], "vfs": asked["vfs"], "class": _CLASS}
-    engine = db_api.get_placement_engine()
-    with engine.begin() as connection:
-        for statement in _FILL.split(";"):
-            connection.execute(text(statement), numbers)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
+    fill(app, hosts=asked["hosts"], pfs=asked["pfs"], vfs=asked["vfs"])
 
     def candidates(limit: int, _: None) -> int:
         found = _answer(app, f"/allocation_candidates?resources={_CLASS}:1&limit={limit}")
         return len(found["allocation_requests"])
 
     return {f"limit {limit}": Work(partial(candidates, limit)) for limit in asked["limits"]}
+
+
+def fill(app: Any, hosts: int, pfs: int, vfs: int) -> None:
+    """Make providers for so many hosts, PFs of each, and VFs of each PF."""
+    _answer(app, f"/resource_classes/{_CLASS}", "PUT")
+    numbers = {"hosts": hosts, "pfs": pfs, "vfs": vfs, "class": _CLASS}
+    engine = db_api.get_placement_engine()
+    with engine.begin() as connection:
+        for statement in _FILL.split(";"):
+            connection.execute(text(statement), numbers)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
 
 
 def _answer(app: Any, path: str, method: str = "GET") -> Any:

@@ -213,9 +213,12 @@ def test_a_page_reads_no_more_rows_than_it_shows(small: Fleet) -> None:
     read: list[str] = []
     engine = small.store._engine
     event.listen(engine, "before_cursor_execute", lambda *told: read.append(told[2]))
-    get(small.client, "/v3/os-pci/detail?limit=2")
-    assert [statement for statement in read if "FROM pci_devices" in statement and "LIMIT" not in statement] == []
-    assert len(read) <= 3
+    for most in (5, 3):
+        get(small.client, "/v3/os-pci/detail?limit=2")
+        of_devices = [statement for statement in read if "FROM pci_devices" in statement]
+        assert all("LIMIT" in statement or "IN (?, ?)" in statement for statement in of_devices)
+        assert len(read) <= most
+        read.clear()
     with engine.connect() as connection:
         for given in (
             "(compute_node_id, id) > (5, 5) ORDER BY compute_node_id, id",

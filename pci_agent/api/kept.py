@@ -1,0 +1,69 @@
+"""
+Keeps the JSON of devices, so that a list reads of a device no more than whether its row is still the same.
+
+A row that is written anew has another stamp, and a host that is renamed another name: what was kept of them serves no
+more. Nothing is ever told that isn't in the database. So much is kept, and the oldest goes first.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from pci_agent.api.view import Document, Shape
+from pci_agent.tracker.lists import Listed, Lists
+
+MOST = 16_384
+"""Devices whose JSON is kept: some 20 MB."""
+
+_A_PIECE = 128
+_Kept = tuple[int, str, bytes]  # the host's id and name, and the JSON
+
+
+class Kept:
+    """
+    The JSON of devices as one shape shows them, by the stamps of their rows. Every method may be called by any thread.
+
+    Args:
+        lists: where devices are read from
+        most: so many are kept
+    """
+
+    def __init__(self, lists: Lists, most: int = MOST) -> None:
+        self._lists = lists
+        self._most = most
+        self._texts: dict[str, _Kept] = {}
+        self._lock = threading.Lock()
+
+    def texts(self, shape: Shape, listed: Listed) -> list[bytes]:
+        """Give the JSON of devices that are listed by their stamps, in order; one that was purged since has none."""
+        hosts, kept = listed.hosts, self._texts.get
+        found = [
+            each[2] if (each := kept(stamp)) is not None and each[1] == hosts[each[0]] else b"" for stamp in listed.rows
+        ]
+        if b"" not in found:
+            return found
+        made = self._made(shape, [stamp for stamp, text in zip(listed.rows, found, strict=True) if not text], hosts)
+        both = (text or made.get(stamp, b"") for stamp, text in zip(listed.rows, found, strict=True))
+        return [text for text in both if text]
+
+    def _made(self, shape: Shape, stamps: Sequence[str], hosts: Mapping[int, str]) -> dict[str, bytes]:
+        by_id = {int(stamp.partition(" ")[0]): stamp for stamp in stamps}
+        rows = self._lists.rows(shape.columns, [*by_id])
+        row_id, node = (shape.columns.index(name) for name in ("id", "compute_node_id"))
+        texts = [orjson.dumps(each) for each in shape.shown(rows, hosts)]
+        made = {by_id[row[row_id]]: (row[node], text) for row, text in zip(rows, texts, strict=True)}
+        with self._lock:
+            self._texts.update({stamp: (host, hosts[host], text) for stamp, (host, text) in made.items()})
+            for oldest in list(self._texts)[: max(0, len(self._texts) - self._most)]:
+                del self._texts[oldest]
+        return {stamp: text for stamp, (_, text) in made.items()}
+
+
+def pieces(name: str, texts: Sequence[bytes], more: Document) -> list[bytes]:
+    """Write a list of items and what stands beside it, in pieces that a server sends without copying all at once."""
+    told = [b'{"%b":[' % name.encode()]
+    for start in range(0, len(texts), _A_PIECE):
+        told += [b"," if start else b"", b",".join(texts[start : start + _A_PIECE])]
+    beside = orjson.dumps(more)[1:-1]
+    return [*filter(None, told), b"],%b}" % beside if beside else b"]}"]
