@@ -69,7 +69,7 @@ def _main(arguments: Sequence[str]) -> int:
             logging.getLogger("pci_agent.cli").setLevel(logging.INFO)
             print(f"{looked.offered} of {looked.functions} PCI functions offered", file=sys.stderr)  # noqa: T201
             return Shell().run(["--os-auth-type", "none", "--os-endpoint", url, "device", "list"])
-        print(f"REST is at {url}/v3/os-pci; Ctrl-C ends", flush=True)  # noqa: T201 - where to look next
+        print(f"REST is at {url}/v3/os-pci, the page at {url}/ui/; Ctrl-C ends", flush=True)  # noqa: T201 - where to look
         told = agent_daemon.endpoints(conf, parts)
         with _serving(bus, rpc.AGENT_TOPIC, conf.host, *told):
             agent_daemon.watch(conf, parts, configured=lambda: _whitelist(asked))

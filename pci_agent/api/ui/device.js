@@ -75,10 +75,10 @@ function standing(device) {
     "p",
     { class: "standing" },
     badge(device.status),
-    device.status_reason && [" ", h("span", { class: "reason" }, device.status_reason)],
-    holder && [" held by ", h("a", { class: "code", href: toInstance(holder) }, holder)],
     " on ",
     h("a", { href: toHost(device.hypervisor_hostname) }, device.hypervisor_hostname),
+    holder && [", held by ", h("a", { class: "code", href: toInstance(holder) }, holder)],
+    device.status_reason && [": ", h("span", { class: "reason" }, device.status_reason)],
   );
 }
 

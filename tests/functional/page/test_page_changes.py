@@ -15,7 +15,7 @@ def test_a_device_is_disabled_and_enabled_by_somebody_who_says_why(operator: Rea
     operator.page.get_by_label("Until").select_option("3600")
     operator.page.get_by_role("button", name="Disable this device").click()
     expect(operator.page.locator("#told")).to_contain_text("pci_0000_21_11_0 is disabled.")
-    expect(operator.page.locator(".standing")).to_contain_text("unavailable disabled by REST: its port flaps")
+    expect(operator.page.locator(".standing")).to_contain_text("unavailable on lab: disabled by REST: its port flaps")
     operator.page.get_by_role("button", name="Enable", exact=True).click()
     operator.page.get_by_role("dialog").get_by_role("button", name="Enable").click()
     expect(operator.page.locator("#told")).to_contain_text("is enabled")
