@@ -29,7 +29,7 @@ export function span(seconds) {
   return plural(Math.floor(whole / DAY), "day");
 }
 
-// The beginning of a uuid says enough in a cell; the rest is in its link.
-export const brief = (uuid) => (uuid.length > 13 ? `${uuid.slice(0, 8)}…` : uuid);
+// The first part of a uuid says enough in a cell; the rest is in its link.
+export const brief = (name) => (/^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(name) ? name.slice(0, 8) : name);
 
 export const pciId = (device) => `${device.vendor_id}:${device.product_id}`;

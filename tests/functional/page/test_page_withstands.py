@@ -162,6 +162,21 @@ def test_a_fleet_of_a_thousand_hosts_opens_and_stays_small(url: str, browser: Br
         assert elements(someone) < MOST_ELEMENTS
 
 
+def test_the_page_and_its_api_are_mounted_anywhere_together(store: Store, browser: Browser) -> None:
+    app = application(parts(store))
+
+    def mounted(environ: dict[str, Any], start_response: Any) -> Any:
+        assert environ["PATH_INFO"].startswith("/pci/")
+        below = {"SCRIPT_NAME": "/pci", "PATH_INFO": environ["PATH_INFO"].removeprefix("/pci")}
+        return app({**environ, **below}, start_response)
+
+    with served(mounted) as url, reader(browser, f"{url}/pci") as someone:
+        for way in ("/ui", "/"):
+            someone.page.goto(f"{url}/pci{way}")
+            assert someone.page.url.startswith(f"{url}/pci/ui/")
+            expect(someone.page.locator(".figures")).to_contain_text("1,003")
+
+
 def test_a_host_that_is_down_says_so_and_offers_nothing(url: str, browser: Browser) -> None:
     with reader(browser, url) as someone:
         someone.goes_to(f"host/{Speaker(7).host}", Speaker(7).host)
