@@ -7,6 +7,7 @@ logged here.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from pci_agent.errors import Unserved
 
 LOG = logging.getLogger(__name__)
 
+_TOKEN = re.compile("[!-~]{1,8192}")  # what else there is can be sent to keystone by no header
+_UNKNOWN = "Keystone doesn't know this token, or it is over: sign in again."
 _AWAY = "Keystone, which says who may do what here, can't be asked at the moment; try again."
 _Allowed = Callable[[Mapping[str, Any], str, Mapping[str, str]], bool]
 
@@ -71,13 +74,15 @@ class Keystone:
         """
         if token is None:
             raise self.unauthorized("This needs a token of keystone's in the header X-Auth-Token, and none came.")
+        if _TOKEN.fullmatch(token) is None:
+            raise self.unauthorized(_UNKNOWN)
         environ = {**request.env, "HTTP_X_AUTH_TOKEN": token}
         environ.pop("HTTP_X_SERVICE_TOKEN", None)  # the user's own is what counts here
         status = self._answered(environ)
         if status == _IN and environ.get("HTTP_X_IDENTITY_STATUS") == "Confirmed":
             return self._of(environ)
         if status.startswith("401"):
-            raise self.unauthorized("Keystone doesn't know this token, or it is over: sign in again.")
+            raise self.unauthorized(_UNKNOWN)
         raise Unserved(_AWAY)
 
     def sign_in(self, given: Credentials) -> SignedIn:
@@ -116,6 +121,8 @@ class Keystone:
 
     def sign_out(self, token: str) -> None:
         """End a token before its time, where keystone can be asked; else it ends by itself."""
+        if _TOKEN.fullmatch(token) is None:
+            return
         headers = {"X-Auth-Token": token, "X-Subject-Token": token}
         try:
             self._session().delete(f"{self._v3}/auth/tokens", headers=headers, authenticated=False)

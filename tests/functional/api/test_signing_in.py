@@ -44,6 +44,14 @@ def api(tmp_path_factory: pytest.TempPathFactory, fleet: Centre, keystone: Keyst
         yield served
 
 
+@pytest.fixture
+def lonely(tmp_path: Path, fleet: Centre, keystone: Keystone) -> Iterator[Served]:
+    """An API whose keystone is away."""
+    text = keystone.configuration().replace(keystone.url, f"http://127.0.0.1:{free_port()}/v3")
+    with serving(tmp_path, parts(fleet.store), f"{text}http_request_max_retries = 0\n") as served:
+        yield served
+
+
 def sign_in(api: Served, user: User, **more: str | None) -> Answered:
     body = {"username": user.name, "password": user.password, "project": user.project}
     return api.ask("POST", SESSION, None, body, **more)
@@ -110,6 +118,23 @@ def test_who_signs_out_is_known_no_more(api: Served, keystone: Keystone) -> None
     assert api.ask("GET", "/v3/os-pci", Cookie=kept).code == 401
 
 
+@pytest.mark.parametrize("garbage", ["a token", "\xe9", "\t", "x" * 20_000, '"a\\012b"', "\x7f"])
+def test_what_can_be_no_token_is_nobodys(lonely: Served, garbage: str) -> None:
+    """Keystone is away, and isn't asked."""
+    assert lonely.ask("GET", SESSION, Cookie=f"pci_session={garbage}").code == 200
+    assert lonely.ask("DELETE", SESSION, Cookie=f"pci_session={garbage}", Origin=lonely.origin).code == 204
+    if not garbage.startswith('"'):
+        assert lonely.ask("GET", "/v3/os-pci", garbage).code == 401
+
+
+@pytest.mark.parametrize(
+    "odd", [{"password": "a\0b"}, {"username": "a/../b"}, {"project": "x" * 255}, {"user_domain": "\u2603"}]
+)
+def test_an_odd_sign_in_is_nobodys(api: Served, odd: dict[str, str]) -> None:
+    body = {"username": "mary", "password": "guessed", "project": "harbour", **odd}
+    assert api.ask("POST", SESSION, None, body).code == 401
+
+
 def test_a_cookie_that_is_over_is_nobodys(api: Served) -> None:
     kept = "pci_session=guessed"
     assert api.ask("GET", SESSION, Cookie=kept).json["user"] is None
@@ -172,15 +197,9 @@ def test_what_is_logged_of_a_request_bears_its_caller(api: Served, keystone: Key
 
 
 class TestWhileKeystoneIsAway:
-    @pytest.fixture
-    def lonely(self, tmp_path: Path, fleet: Centre, keystone: Keystone) -> Iterator[Served]:
-        text = keystone.configuration().replace(keystone.url, f"http://127.0.0.1:{free_port()}/v3")
-        with serving(tmp_path, parts(fleet.store), f"{text}http_request_max_retries = 0\n") as served:
-            yield served
-
     def test_whoever_calls_is_told_so(self, lonely: Served, caplog: pytest.LogCaptureFixture) -> None:
         for answer in (
-            lonely.ask("GET", "/v3/os-pci", "a token"),
+            lonely.ask("GET", "/v3/os-pci", "token"),
             lonely.ask("GET", SESSION, Cookie="pci_session=token"),
             sign_in(lonely, User("mary", "harbour", ())),
         ):
@@ -196,7 +215,7 @@ class TestWhileKeystoneIsAway:
             text = f"{keystone.configuration().replace(keystone.url, url)}http_connect_timeout = 1\n"
             with serving(tmp_path, parts(fleet.store), f"{text}http_request_max_retries = 0\n") as served:
                 since = time.monotonic()
-                assert served.ask("GET", "/v3/os-pci", "a token").code == 503
+                assert served.ask("GET", "/v3/os-pci", "token").code == 503
                 assert sign_in(served, User("mary", "harbour", ())).code == 503
                 assert time.monotonic() - since < 20
 
