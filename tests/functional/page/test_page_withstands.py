@@ -202,7 +202,7 @@ def test_names_that_are_markup_are_text(url: str, browser: Browser, name: str) -
         expect(someone.page.locator("h1")).to_have_text(MARKUP)
         for seen in (AS_SEEN.get(name, name), SCRIPT, LONG):
             someone.sees(seen)
-        someone.page.locator("main").get_by_role("link", name=MARKUP, exact=True).first.click()
+        someone.page.locator(".standing a.code").click()
         expect(someone.page.locator("h1")).to_have_text(f"Instance {MARKUP}")
         for view in ("instances", f"devices?hypervisor=storm-00001.example.org&physical_network={MARKUP}"):
             someone.goes_to(view)
