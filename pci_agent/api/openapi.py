@@ -25,6 +25,8 @@ from pci_agent.api.versions import VERSIONS, Version
 _JSON = "application/json"
 _TEXT = "text/plain"
 _TOKEN = "X-Auth-Token"  # noqa: S105 - the header's name
+_SECURITY: list[Schema] = [{"token": []}, {}]  # none where [api] auth_strategy is noauth
+_METRICS = "/metrics"
 _OF_ANY = (400, 401, 403, 500, 503)
 _NOTHING_THERE, _TOO_BIG = 404, 413
 _PART = re.compile(r"{(\w+)}")
@@ -102,7 +104,7 @@ def _operation(route: Route, version: Version) -> Schema:
             **{str(code): _told(code, answer) for code in route.codes},
             **_may_fail(faults_of(route, version)),
         },
-        "security": [{"token": []}, {}],
+        "security": _SECURITY,
     }
     if route.body is not None:
         needed = any(field.is_required() for field in route.body.model_fields.values())
@@ -125,7 +127,7 @@ def _may_fail(codes: Iterable[int]) -> dict[str, Schema]:
 
 
 def _public() -> dict[str, Schema]:
-    """Describe what is served without a version and without a token."""
+    """Describe what is served without a version; but for the metrics, without a token too."""
     described = {
         "/": ("List the versions of this API", _told(200, answers.VersionsAnswer)),
         **{
@@ -133,20 +135,20 @@ def _public() -> dict[str, Schema]:
             for version in VERSIONS
         },
         "/healthcheck": ("Tell whether this process can serve", _told(200, answers.HealthAnswer)),
-        "/metrics": ("Tell what Prometheus reads", {"description": _WHEN[200], "content": {_TEXT: {}}}),
+        _METRICS: ("Tell what Prometheus reads", {"description": _WHEN[200], "content": {_TEXT: {}}}),
         "/openapi.json": ("Describe all that is served", {"description": _WHEN[200], "content": {_JSON: {}}}),
     }
     return {path: {"get": _public_operation(path, *each)} for path, each in described.items()}
 
 
 def _public_operation(path: str, words: str, answer: Schema) -> Schema:
-    faults = (500, 503) if path == "/healthcheck" else (500,)
+    faults = {"/healthcheck": (500, 503), _METRICS: (401, 403, 500, 503)}.get(path, (500,))
     return {
         "operationId": re.sub(r"\W", "_", path.strip("/")) or "versions",
         "summary": words,
         "tags": ["public"],
         "responses": {"200": answer, **_may_fail(faults)},
-        "security": [],
+        "security": _SECURITY if path == _METRICS else [],
     }
 
 
