@@ -70,7 +70,7 @@ class Signed:
         if not found:
             raise CommandFailed(
                 f"the catalogue has no {interface or 'public'} endpoint of a service of type {SERVICE_TYPE}: have it"
-                " registered (docs/cli.md), or name it with --os-pci-endpoint"
+                " registered (docs/configure.md), or name it with --os-pci-endpoint"
             )
         return str(found)
 
