@@ -17,6 +17,7 @@ _OK = range(200, 300)
 _UNAUTHORIZED = 401
 _VERSION = re.compile(r"/v[23](/[^/]*)?$")
 _MOST = 100_000
+_OPTIONS = {"?hypervisor=NAME": "--host NAME", "?request_id=ID": "--request ID"}
 Query = Mapping[str, str | None]
 
 
@@ -140,8 +141,12 @@ def api(command: Command) -> Client:
 
 
 def _fault(code: int, answer: bytes) -> str:
+    """Give what a fault says, on one line and with our words for its cures."""
     try:
         (fault,) = json.loads(answer).values()
-        return f"{' '.join(fault['message'].split())} (HTTP {code})"
+        message = " ".join(fault["message"].split())
     except (ValueError, TypeError, KeyError, AttributeError):
         return f"the API answered HTTP {code}"
+    for parameter, option in _OPTIONS.items():
+        message = message.replace(parameter, option)
+    return f"{message} (HTTP {code})"

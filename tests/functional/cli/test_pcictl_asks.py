@@ -25,6 +25,7 @@ def test_a_device_is_explained_entry_by_entry(still: Fleet) -> None:
     table = still.run("device", "explain", PF, "--host", A).stdout
     assert "no: its product_id is 1521, not 1520" in table
     assert "to offer it, add an entry such as" in table
+    assert "say on which host it is with --host NAME." in still.refused("device", "explain", PF)
     assert "names several functions: name one of 0000:04:00.0, 0000:04:10.0" in still.refused(
         "device", "explain", "0000:04:*.0", "--host", A
     )

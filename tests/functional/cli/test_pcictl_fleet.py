@@ -77,7 +77,8 @@ def test_a_device_is_disabled_for_a_while_and_enabled(fleet: Fleet) -> None:
     )
     assert "is no duration" in fleet.refused("device", "disable", NAME, "--reason", "x", "--for", "2 weeks", code=2)
     assert "--reason" in fleet.refused("device", "disable", NAME, code=2)
-    assert "compute-1, compute-2" in fleet.refused("device", "disable", NAME, "--reason", "x")
+    told = fleet.refused("device", "disable", NAME, "--reason", "x")
+    assert "compute-1, compute-2. Choose one with --host NAME." in told
 
 
 def test_stats_are_the_pools_of_all_hosts_or_of_one(fleet: Fleet) -> None:
