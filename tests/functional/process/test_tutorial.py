@@ -60,7 +60,7 @@ def port(tmp_path: Path) -> Iterator[int]:
     command = first.command.replace(".run/tutorial", str(tmp_path / "state")) + f" --port {chosen}"
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command.split(), cwd=ROOT, stdout=log, stderr=log)
-    told = first.printed.replace("8799", str(chosen)).strip()
+    told = first.printed.partition("…")[0].replace("8799", str(chosen))
     try:
         wait_for(lambda: process.poll() is not None or told in (tmp_path / "log").read_text(), first.command)
         yield chosen
