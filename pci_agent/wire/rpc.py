@@ -52,7 +52,8 @@ AGENT_TOPIC = "pci-agent"
 EXCHANGE = "pci"
 _VERSION = "1.0"
 _GRACE_S = 1.0
-_LOST_CALLER_S = 2
+_LONGEST_PAUSE_S = 5
+_LOST_CALLER_S = 2 * _LONGEST_PAUSE_S
 _MOST_NAME = 80
 _MOST_INFLATED = 2 * MOST_BYTES
 
@@ -96,7 +97,9 @@ def transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
     conf.register_opts(metrics.oslo_messaging_metrics, group="oslo_messaging_metrics")
     conf.register_opts(tracing.oslo_messaging_tracing, group="oslo_messaging_tracing")
     conf.set_default("rabbit_quorum_queue", default=True, group="oslo_messaging_rabbit")
-    # A caller that is gone would keep a thread for a minute, sixty of them the whole server.
+    # A caller that is gone would keep a thread for a minute, sixty of them the whole server. One that finds the broker
+    # again only later than we do has to be waited for: given up, it gets no answer of ours for a minute.
+    conf.set_default("rabbit_interval_max", default=_LONGEST_PAUSE_S, group="oslo_messaging_rabbit")
     conf.set_default("kombu_missing_consumer_retry_timeout", default=_LOST_CALLER_S, group="oslo_messaging_rabbit")
     try:
         return oslo_messaging.get_rpc_transport(conf, url)

@@ -25,6 +25,7 @@ from simulation.watch import Watch
 from simulation.world import World, until
 
 _MOST_GROWTH_MB = 100
+_GIVEN_UP_S = 75
 
 
 @dataclass
@@ -80,8 +81,9 @@ def lines(world: World, seen: Seen) -> Iterator[str]:
 
 
 def _answers(world: World, tracker: str) -> bool:
+    """Tell whether a tracker answers us, if not at once: who was given up is answered again after a minute."""
     with suppress(Silent):
-        until(lambda: world.answers(tracker), tracker, 15)
+        until(lambda: world.answers(tracker), tracker, _GIVEN_UP_S)
         return True
     return False
 
