@@ -16,7 +16,7 @@ from pci_agent.tracker.lists import Listed, Lists
 MOST = 16_384
 """Devices whose JSON is kept: some 20 MB."""
 
-_A_PIECE = 128
+_A_PIECE = 256
 _Kept = tuple[int, str, bytes]  # the host's id and name, and the JSON
 
 
