@@ -44,7 +44,7 @@ _STAMP = (
     + " "
     + _DEVICE.hash
     + " "
-    + cast(_WRITTEN_AT, String(32))
+    + func.coalesce(cast(_WRITTEN_AT, String(32)), "")  # without a time a row would have no stamp, and not be listed
 )
 
 SORT_KEYS = ("compute_node_id", "id", "uuid", "address", "status", "vendor_id", "product_id", "dev_type")
