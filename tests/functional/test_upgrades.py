@@ -99,7 +99,10 @@ VALUES (3, 77, '8086', '1520', 'type-VF', 0, '0000:04:00.0', '{"physical_network
     1, 1, 3)
 """
 DOCUMENT = """
-UPDATE pci_devices SET document = '00000000000000000000000000000001{"uuid":"device-1","status":"allocated"}'
+UPDATE pci_devices SET document = '00000000000000000000000000000001{"uuid":"device-1","address":"0000:04:10.0",\
+"vendor_id":"8086","product_id":"1520","status":"allocated","status_reason":"stolen: by nobody",\
+"dev_id":"pci_0000_04_10_0","dev_type":"type-VF","parent_addr":"0000:04:00.0","numa_node":0,"tags":{"rack":"7"},\
+"request_id":"request-1","label":"label_8086_1520","extra_info":{"driver":"igbvf","rack":"7"},"server_uuid":"instance-1"}'
 WHERE id = 11
 """
 
