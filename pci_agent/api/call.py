@@ -99,6 +99,20 @@ def read_body(request: falcon.Request, kind: type[_M]) -> _M:
         raise BadRequest(f"{where}: {_what(first)}.") from None
 
 
+class Lengths:
+    """
+    A falcon middleware that refuses a body whose length isn't told beforehand: it would be taken for none.
+
+    The server must close the connection then, lest the body be read as the next request; see serving.py.
+    """
+
+    def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
+        """Refuse it."""
+        if request.get_header("Transfer-Encoding") is not None:
+            what = "A body with Transfer-Encoding isn't read here: send it with its Content-Length."
+            raise falcon.HTTPLengthRequired(description=what)
+
+
 def _text(request: falcon.Request) -> bytes:
     length = request.content_length or 0
     text: bytes = b"" if length > MOST_BYTES else request.bounded_stream.read(MOST_BYTES + 1)

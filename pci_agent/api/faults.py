@@ -23,6 +23,7 @@ NAMES = {
     404: "itemNotFound",
     405: "badMethod",
     409: "conflictingRequest",
+    411: "lengthRequired",
     413: "overLimit",
     500: _UNFORESEEN,
     503: "serviceUnavailable",

@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 
+from pci_agent.api.call import MOST_BYTES
 from pci_agent.errors import ConfigurationRefused, Refusal
 
 ONLY_HOST = "127.0.0.1"
@@ -21,6 +23,8 @@ _NOT_FROM_HERE = (
     " auth_strategy = keystone in pci-tracker.conf to serve others."
 )
 THREADS = 16  # a claim may wait for silent hosts, and others are served meanwhile
+PATIENCE_S = 5  # for each piece of a request, which a thread waits for, and for the next one on a connection
+_MOST_OF_HEADERS = 65_536
 
 
 def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_port", everywhere: bool = False) -> Server:
@@ -42,13 +46,31 @@ def http_server(app: Any, host: str, port: int, *, option: str = "[api] bind_por
         cure = f"write {ONLY_HOST}, or set [api] auth_strategy = keystone"
         raise ConfigurationRefused([_refusal("[api] bind_host", host, what, cure)])
     served = app if everywhere else for_this_machine(app)
-    server = Server((host, port), served, numthreads=THREADS, server_name="pci-api", shutdown_timeout=1)
+    server = Server(
+        (host, port), served, numthreads=THREADS, server_name="pci-api", shutdown_timeout=1, timeout=PATIENCE_S
+    )
+    server.ConnectionClass = _Connection
+    server.max_request_header_size = _MOST_OF_HEADERS
+    server.max_request_body_size = 2 * MOST_BYTES  # what is a little too long is answered with a fault
     try:
         server.prepare()
     except OSError as error:
         what, cure = f"{host}:{port} can't be bound ({error})", "stop what has it, or name another (tools/run --port)"
         raise ConfigurationRefused([_refusal(option, str(port), what, cure)]) from error
     return server
+
+
+class _Request(HTTPRequest):
+    """One whose body nobody reads, for it comes with Transfer-Encoding, is the last of its connection."""
+
+    def respond(self) -> None:
+        if b"Transfer-Encoding" in self.inheaders:
+            self.close_connection = True
+        super().respond()
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
 
 
 def for_this_machine(app: Any) -> Any:
