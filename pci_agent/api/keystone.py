@@ -8,7 +8,9 @@ logged here.
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +22,7 @@ from keystoneauth1.session import Session
 from keystonemiddleware.auth_token import AuthProtocol
 
 from pci_agent.api.access import Caller, Credentials, SignedIn
+from pci_agent.api.signedout import SignedOut
 from pci_agent.errors import Unserved
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +30,10 @@ LOG = logging.getLogger(__name__)
 _TOKEN = re.compile("[!-~]{1,8192}")  # what else there is can be sent to keystone by no header
 _UNKNOWN = "Keystone doesn't know this token, or it is over: sign in again."
 _AWAY = "Keystone, which says who may do what here, can't be asked at the moment; try again."
+_BUSY = "Keystone, which says who may do what here, is slow, and enough callers wait for it already; try again."
+_LONGEST_S = 24 * 60 * 60.0  # few tokens last longer
+_A_CHECK_S = 60.0  # one that has begun before a token was signed out may fill the cache after it
+_Turn = Callable[[], AbstractContextManager[None]]
 _Allowed = Callable[[Mapping[str, Any], str, Mapping[str, str]], bool]
 
 
@@ -40,12 +47,16 @@ class Place:
         public_url: where users find it by themselves
         verify: whether its certificate is checked, or the file of who signed it
         timeout_s: how long to wait for an answer; None for as long as it takes
+        cached_s: how long a token that was checked is taken without asking again
+        most_waiting: so many callers wait for it at the same time; others are told at once that it can't be asked
     """
 
     auth_url: str
     public_url: str
     verify: bool | str = True
     timeout_s: float | None = None
+    cached_s: float = 300
+    most_waiting: int = 12
 
 
 class Keystone:
@@ -62,7 +73,9 @@ class Keystone:
         self._place = place
         self._allowed = allowed
         settings = {"oslo_config_config": conf, "delay_auth_decision": False}
-        self._protocol = AuthProtocol(_let_in, settings)
+        self._free = threading.BoundedSemaphore(place.most_waiting)
+        self._signed_out = SignedOut()
+        self._protocol = _Protocol(self._turn, settings)
 
     def caller(self, request: falcon.Request, token: str | None) -> Caller:
         """
@@ -74,7 +87,7 @@ class Keystone:
         """
         if token is None:
             raise self.unauthorized("This needs a token of keystone's in the header X-Auth-Token, and none came.")
-        if _TOKEN.fullmatch(token) is None:
+        if _TOKEN.fullmatch(token) is None or token in self._signed_out:
             raise self.unauthorized(_UNKNOWN)
         environ = {**request.env, "HTTP_X_AUTH_TOKEN": token}
         environ.pop("HTTP_X_SERVICE_TOKEN", None)  # the user's own is what counts here
@@ -102,7 +115,8 @@ class Keystone:
             project_domain_name=given.project_domain,
         )
         try:
-            found = plugin.get_access(self._session())
+            with self._turn():
+                found = plugin.get_access(self._session())
         except exceptions.Unauthorized:
             where = f"in domain {given.user_domain}, with a role in project {given.project} ({given.project_domain})"
             what = f"Keystone knows no user {given.username} {where}, by this password."
@@ -120,14 +134,20 @@ class Keystone:
         )
 
     def sign_out(self, token: str) -> None:
-        """End a token before its time, where keystone can be asked; else it ends by itself."""
+        """End a token before its time: here at once, elsewhere where keystone can be asked; else it ends by itself."""
         if _TOKEN.fullmatch(token) is None:
             return
+        self._signed_out.add(token, _LONGEST_S)
         headers = {"X-Auth-Token": token, "X-Subject-Token": token}
         try:
-            self._session().delete(f"{self._v3}/auth/tokens", headers=headers, authenticated=False)
-        except exceptions.ClientException as error:
+            with self._turn():
+                self._session().delete(f"{self._v3}/auth/tokens", headers=headers, authenticated=False)
+        except (exceptions.NotFound, exceptions.Unauthorized):
+            LOG.info("a session was over before it was ended")
+        except (exceptions.ClientException, Unserved) as error:
             LOG.info("keystone didn't end a session: %s", type(error).__name__)
+            return
+        self._signed_out.add(token, max(0.0, self._place.cached_s) + _A_CHECK_S)
 
     def unauthorized(self, what: str) -> falcon.HTTPUnauthorized:
         """Say that nobody is known, and where a token is to be had."""
@@ -140,6 +160,16 @@ class Keystone:
 
     def _session(self) -> Session:
         return Session(verify=self._place.verify, timeout=self._place.timeout_s)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for keystone, unless so many do that nobody would be left to serve others."""
+        if not self._free.acquire(blocking=False):
+            raise Unserved(_BUSY)
+        try:
+            yield
+        finally:
+            self._free.release()
 
     def _answered(self, environ: dict[str, Any]) -> str:
         told: list[str] = []
@@ -182,6 +212,31 @@ class Keystone:
             roles=roles,
             allowed=allowed,
         )
+
+
+class _Protocol(AuthProtocol):  # type: ignore[misc] # it has no types
+    """
+    The middleware, which asks keystone of a token that it doesn't remember when it gets a turn.
+
+    Args:
+        turn: gives one
+        settings: its own
+    """
+
+    def __init__(self, turn: _Turn, settings: dict[str, object]) -> None:
+        self._turn = turn
+        super().__init__(_let_in, settings)
+
+    def _create_identity_server(self) -> Any:
+        server = super()._create_identity_server()
+        verify = server.verify_token
+
+        def verify_in_turn(*arguments: Any, **more: Any) -> Any:
+            with self._turn():
+                return verify(*arguments, **more)
+
+        server.verify_token = verify_in_turn
+        return server
 
 
 _IN = "200 OK"

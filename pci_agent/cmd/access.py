@@ -15,10 +15,12 @@ from oslo_config import cfg
 
 from pci_agent.api import enforcing
 from pci_agent.api.keystone import Keystone, Place
+from pci_agent.api.serving import THREADS
 from pci_agent.conf import authtoken
 from pci_agent.errors import ConfigurationRefused, Refusal
 
 _PATIENCE_S = 10  # who calls waits for it, and there are so many threads to serve others
+_FREE_THREADS = 4  # serve those who needn't wait for keystone
 _SAMPLE = "write it as conf/pci-tracker.conf has it"
 _BY_PASSWORD = ("password", "v3password")
 _NEEDED = (
@@ -50,6 +52,7 @@ def _place(conf: cfg.ConfigOpts) -> Place:
         conf.register_opts(options, group=group)
     section = conf[authtoken.GROUP].auth_section or authtoken.GROUP
     conf.set_default("http_connect_timeout", _PATIENCE_S, group=authtoken.GROUP)
+    conf.set_default("http_request_max_retries", 0, group=authtoken.GROUP)
     loading.register_auth_conf_options(conf, section)
     auth_type = conf[section].auth_type
     if auth_type is None:
@@ -69,6 +72,8 @@ def _place(conf: cfg.ConfigOpts) -> Place:
         public_url=ours.www_authenticate_uri,
         verify=False if ours.insecure else ours.cafile or True,
         timeout_s=ours.http_connect_timeout,
+        cached_s=ours.token_cache_time,
+        most_waiting=THREADS - _FREE_THREADS,
     )
 
 

@@ -4,6 +4,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +18,7 @@ from sqlalchemy import Engine
 
 from buses import parts, rest
 from centres import Centre, centre
+from pci_agent.api.serving import THREADS
 from pci_agent.tracker import database
 from pci_agent.tracker.store import Store
 from services import free_port
@@ -39,8 +41,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Centre]:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, fleet: Centre, keystone: Keystone) -> Iterator[Served]:
     of = parts(fleet.store, agents=fleet.agents)
-    at_once = f"{keystone.configuration()}http_request_max_retries = 0\n"
-    with serving(tmp_path_factory.mktemp("api"), of, at_once) as served:
+    with serving(tmp_path_factory.mktemp("api"), of, keystone.configuration()) as served:
         yield served
 
 
@@ -48,7 +49,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, fleet: Centre, keystone: Keyst
 def lonely(tmp_path: Path, fleet: Centre, keystone: Keystone) -> Iterator[Served]:
     """An API whose keystone is away."""
     text = keystone.configuration().replace(keystone.url, f"http://127.0.0.1:{free_port()}/v3")
-    with serving(tmp_path, parts(fleet.store), f"{text}http_request_max_retries = 0\n") as served:
+    with serving(tmp_path, parts(fleet.store), text) as served:
         yield served
 
 
@@ -111,11 +112,28 @@ def test_what_is_no_sign_in_is_refused_by_the_field(api: Served, body: object) -
 
 def test_who_signs_out_is_known_no_more(api: Served, keystone: Keystone) -> None:
     kept = cookie(sign_in(api, keystone.admin))
+    assert api.ask("GET", "/v3/os-pci", Cookie=kept).code == 200, "it is remembered from here on"
     answer = api.ask("DELETE", SESSION, Cookie=kept, Origin=api.origin)
     assert (answer.code, answer.text) == (204, "")
     assert cookie(answer) == "pci_session="
     assert api.ask("GET", SESSION, Cookie=kept).json["user"] is None, "its token is over too"
-    assert api.ask("GET", "/v3/os-pci", Cookie=kept).code == 401
+    for _ in range(2):
+        assert api.ask("GET", "/v3/os-pci", Cookie=kept).code == 401
+        assert api.ask("DELETE", SESSION, Cookie=kept, Origin=api.origin).code == 204
+    assert api.ask("GET", "/v3/os-pci", kept.removeprefix("pci_session=")).code == 401
+    assert sign_in(api, keystone.admin).code == 200
+
+
+def test_who_signs_out_while_keystone_is_away_is_known_no_more_when_it_is_back(api: Served, keystone: Keystone) -> None:
+    kept = cookie(sign_in(api, keystone.admin))
+    other = cookie(sign_in(api, keystone.admin))
+    assert api.ask("GET", "/v3/os-pci", Cookie=other).code == 200
+    keystone.stop()
+    for each in (kept, other):
+        assert api.ask("DELETE", SESSION, Cookie=each, Origin=api.origin).code == 204
+    keystone.start()
+    for each in (kept, other):
+        assert api.ask("GET", "/v3/os-pci", Cookie=each).code == 401
 
 
 @pytest.mark.parametrize("garbage", ["a token", "\xe9", "\t", "x" * 20_000, '"a\\012b"', "\x7f"])
@@ -213,11 +231,34 @@ class TestWhileKeystoneIsAway:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             url = f"http://127.0.0.1:{silent.getsockname()[1]}/v3"
             text = f"{keystone.configuration().replace(keystone.url, url)}http_connect_timeout = 1\n"
-            with serving(tmp_path, parts(fleet.store), f"{text}http_request_max_retries = 0\n") as served:
+            with serving(tmp_path, parts(fleet.store), text) as served:
                 since = time.monotonic()
                 assert served.ask("GET", "/v3/os-pci", "token").code == 503
                 assert sign_in(served, User("mary", "harbour", ())).code == 503
                 assert time.monotonic() - since < 20
+
+    def test_some_are_served_however_many_wait_for_one_that_never_answers(
+        self, tmp_path: Path, fleet: Centre, keystone: Keystone
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/v3"
+            text = f"{keystone.configuration().replace(keystone.url, url)}http_connect_timeout = 5\n"
+            with serving(tmp_path, parts(fleet.store), text) as served, ThreadPoolExecutor(2 * THREADS) as callers:
+                waiting = [callers.submit(served.ask, "GET", "/v3/os-pci", f"{each}") for each in range(2 * THREADS)]
+                time.sleep(1)
+                since = time.monotonic()
+                assert served.ask("GET", "/healthcheck").code == 200
+                for answer in (
+                    served.ask("GET", "/v3/os-pci", "another"),
+                    sign_in(served, User("mary", "harbour", ())),
+                ):
+                    assert (answer.code, answer.fault) == (503, "serviceUnavailable")
+                    assert "enough callers wait" in answer.text
+                assert served.ask("DELETE", SESSION, "another").code == 204
+                assert time.monotonic() - since < 3
+                assert not all(each.done() for each in waiting)
+                silent.close()
+                assert {each.result().code for each in waiting} == {503}
 
     def test_what_is_public_is_served(self, lonely: Served) -> None:
         assert lonely.ask("GET", "/healthcheck", "a token").code == 200
