@@ -2,7 +2,9 @@
 Keeps the JSON of devices, so that a list reads of a device no more than whether its row is still the same.
 
 A row that is written anew has another stamp, and a host that is renamed another name: what was kept of them serves no
-more. Nothing is ever told that isn't in the database. So much is kept, and the oldest goes first.
+more. What was read of another row than the one that was listed, written since or in a copy of the database that lags
+behind, is told and not kept. Nothing is ever told that isn't in the database. So much is kept, and the oldest goes
+first.
 """
 
 import threading
@@ -50,11 +52,12 @@ class Kept:
     def _made(self, shape: Shape, stamps: Sequence[str], hosts: Mapping[int, str]) -> dict[str, bytes]:
         by_id = {int(stamp.partition(" ")[0]): stamp for stamp in stamps}
         rows = self._lists.rows(shape.columns, [*by_id])
-        row_id, node = (shape.columns.index(name) for name in ("id", "compute_node_id"))
+        row_id, node, sealed = (shape.columns.index(name) for name in ("id", "compute_node_id", "hash"))
         texts = [orjson.dumps(each) for each in shape.shown(rows, hosts)]
         made = {by_id[row[row_id]]: (row[node], text) for row, text in zip(rows, texts, strict=True)}
+        same = {by_id[row[row_id]] for row in rows if by_id[row[row_id]].split(" ", 3)[2] == row[sealed]}
         with self._lock:
-            self._texts.update({stamp: (host, hosts[host], text) for stamp, (host, text) in made.items()})
+            self._texts.update({stamp: (made[stamp][0], hosts[made[stamp][0]], made[stamp][1]) for stamp in same})
             for oldest in list(self._texts)[: max(0, len(self._texts) - self._most)]:
                 del self._texts[oldest]
         return {stamp: text for stamp, (_, text) in made.items()}

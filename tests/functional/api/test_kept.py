@@ -1,6 +1,7 @@
 """A detailed list keeps the JSON of devices, and shows nothing that isn't so any more."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_a_device_that_is_purged_meanwhile_is_left_out(small: Centre) -> None:
     with small.store._engine.begin() as connection:
         connection.execute(text("DELETE FROM pci_devices WHERE address = '0000:04:10.1'"))
     assert len(kept.texts(VIEW.devices_in_full, listed)) == 2
+
+
+def test_what_is_read_of_another_row_than_was_listed_is_not_kept(small: Centre) -> None:
+    kept = Kept(small.store.lists)
+    listed = small.store.lists.stamps(Filters(), Page(limit=10))
+    row_id, node, _, at = listed.rows[0].split(" ", 3)
+    newer = replace(listed, rows=[f"{row_id} {node} {'0' * 32} {at}", *listed.rows[1:]])
+    assert len(kept.texts(VIEW.devices_in_full, newer)) == 3
+    assert set(kept._texts) == set(listed.rows[1:])
 
 
 def test_an_empty_list_is_one_too(small: Centre) -> None:
