@@ -16,6 +16,7 @@ import orjson
 from pci_agent.api import faults, page, session
 from pci_agent.api.access import EVERYBODY, METRICS, Authentication, Caller, Identity, refuse_other_sites
 from pci_agent.api.call import Call, Lengths, Nothing, read_body
+from pci_agent.api.heads import Heads
 from pci_agent.api.health import Health
 from pci_agent.api.metrics import Metrics
 from pci_agent.api.openapi import Described
@@ -45,7 +46,7 @@ def monitoring(parts: Parts, metrics: Metrics | None = None, identity: Identity 
     """Assemble what those who watch over a process ask it, and no more; with *metrics* that others count in too."""
     metrics = metrics or Metrics(parts)
     guards = [] if identity is None else [Authentication(identity)]
-    app: falcon.App[Any, Any] = falcon.App(middleware=[metrics, RequestIds(), Lengths(), *guards])
+    app: falcon.App[Any, Any] = falcon.App(middleware=[metrics, Heads(), RequestIds(), Lengths(), *guards])
     app.req_options.strip_url_path_trailing_slash = True
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = falcon.media.JSONHandler(dumps=orjson.dumps)
     faults.install(app)

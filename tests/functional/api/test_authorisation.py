@@ -182,6 +182,7 @@ def test_a_route_serves_whom_its_rule_lets(
     assert nobody.headers["www-authenticate"] == f'Keystone uri="{keystone.url}"'
     for stranger in people.strangers:
         assert api.ask(method, path, stranger, row.body).code == 401
+    assert method != "GET" or api.ask("HEAD", path).code == 401
     for token, code in (
         (people.member, row.member),
         (people.owner, row.owner),
@@ -190,14 +191,19 @@ def test_a_route_serves_whom_its_rule_lets(
     ):
         answer = api.ask(method, path, token, row.body)
         assert answer.code == code, answer.text
+        assert method != "GET" or api.ask("HEAD", path, token).code == code
         assert answer.code != 403 or answer.fault == "forbidden"
 
 
 @pytest.mark.parametrize("route", OPEN, ids=" ".join)
-def test_what_is_public_is_served_to_whoever_asks(api: Served, people: People, route: tuple[str, str]) -> None:
-    for token in (None, people.strangers[0], people.member, people.admin):
+def test_what_is_public_is_served_to_whoever_asks(
+    api: Served, people: People, keystone: Keystone, route: tuple[str, str]
+) -> None:
+    own = [keystone.token(each) for each in (keystone.member, keystone.admin)]  # one of the routes ends them
+    for token in (None, people.strangers[0], *own):
         answer = api.ask(*route, token)
         assert answer.code == OPEN[route], answer.text
+        assert route[0] != "GET" or api.ask("HEAD", route[1], token).code == OPEN[route]
 
 
 def test_where_nothing_is_a_stranger_is_told_no_more_than_elsewhere(api: Served, people: People) -> None:
