@@ -22,7 +22,9 @@ METRICS = "metrics:show"
 
 _PUBLIC = frozenset({"/", "/v2", "/v3", "/openapi.json", "/healthcheck", "/ui"})
 _PUBLIC_BELOW = "/ui/"
-_NOT_KEPT = ("no-store",)
+NOT_KEPT = ("no-store",)
+"""What Cache-Control says of an answer that is this caller's alone."""
+
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -145,7 +147,7 @@ class Authentication:
     def process_request(self, request: falcon.Request, response: falcon.Response) -> None:
         """Note who is calling, for the log too; what one is told is nobody else's, so that no cache may keep it."""
         if request.path not in _PUBLIC and not request.path.startswith(_PUBLIC_BELOW):
-            response.cache_control = _NOT_KEPT
+            response.cache_control = NOT_KEPT
             caller = self._known.caller(request, token_of(request))
             request.context.caller = caller
             request.context.named.user_id, request.context.named.project_id = caller.user_id, caller.project_id
@@ -175,7 +177,14 @@ def token_of(request: falcon.Request) -> str | None:
 def refuse_other_sites(request: falcon.Request) -> None:
     """Refuse what a page of another site sends by its reader's browser, which may reach where that site may not."""
     origin = request.get_header("Origin")
-    ours = (request.netloc, request.forwarded_host)
-    if request.method not in _READING and origin is not None and urlsplit(origin).netloc not in ours:
+    ours = (request.netloc, request.forwarded_host.partition(",")[0].strip())  # the proxy nearest to the page
+    if request.method not in _READING and origin is not None and _place(origin) not in ours:
         what = f"This was sent by a page of {origin}, and changes are taken from pages of {request.netloc} alone."
         raise falcon.HTTPForbidden(description=what)
+
+
+def _place(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None

@@ -85,12 +85,12 @@ def _faulted(_request: falcon.Request, response: falcon.Response, error: Faulted
 def _no_database(
     request: falcon.Request, response: falcon.Response, error: SQLAlchemyError, _parameters: dict[str, Any]
 ) -> None:
-    LOG.error("%s %s: %s", request.method, request.path, error)
+    LOG.error("%s %r: %s", request.method, request.path, error)
     _tell(response, 503, "The tracker's database can't be asked at the moment; try again.")
 
 
 def _unforeseen(
     request: falcon.Request, response: falcon.Response, error: Exception, _parameters: dict[str, Any]
 ) -> None:
-    LOG.error("%s %s", request.method, request.path, exc_info=error)
+    LOG.error("%s %r", request.method, request.path, exc_info=error)
     _tell(response, 500, "Something went wrong here; the log of pci-api says what.")

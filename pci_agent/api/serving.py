@@ -5,6 +5,7 @@ Any WSGI server may serve it instead. Then too only callers on its own machine a
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ _NOT_FROM_HERE = (
 )
 THREADS = 16  # a claim may wait for silent hosts, and others are served meanwhile
 PATIENCE_S = 5  # for each piece of a request, which a thread waits for, and for the next one on a connection
+_FOR = re.compile(r'(?:^|[;,\s])for\s*=\s*("[^"]*"|[^;,]*)', re.IGNORECASE)
 _MOST_OF_HEADERS = 65_536
 
 
@@ -78,12 +80,12 @@ def for_this_machine(app: Any) -> Any:
     Let an application answer this machine alone, whichever server serves it; who uses a Unix socket is on it too.
 
     The name that was asked for must be this machine's own as well: a page of another site may have its name lead here,
-    and would then be taken for one of ours.
+    and would then be taken for one of ours. Of a proxy's callers each that it names must be on this machine too.
     """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        name = urlsplit(f"//{environ.get('HTTP_HOST', ONLY_HOST)}").hostname or ""
-        if _is_this_machine(environ.get("REMOTE_ADDR") or ONLY_HOST) and _is_this_machine(name):
+        names = [environ.get("REMOTE_ADDR") or ONLY_HOST, environ.get("HTTP_HOST", ONLY_HOST), *_forwarded_for(environ)]
+        if all(map(_is_this_machine, names)):
             answered: Iterable[bytes] = app(environ, start_response)
             return answered
         start_response("403 Forbidden", [("Content-Type", "application/json")])
@@ -92,8 +94,20 @@ def for_this_machine(app: Any) -> Any:
     return answer
 
 
+def _forwarded_for(environ: dict[str, Any]) -> list[str]:
+    """List whom proxies say that they ask for, the empty ones left out."""
+    told = ",".join(environ.get(name, "") for name in ("HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")).split(",")
+    told += _FOR.findall(environ.get("HTTP_FORWARDED", ""))
+    return [name for each in told if (name := each.strip(' "'))]
+
+
 def _is_this_machine(name: str) -> bool:
-    return name in _NAMES or _is_loopback(name)
+    """Tell it of a name or an address, which may have a port behind it."""
+    try:
+        without_port = urlsplit(f"//{name}").hostname or ""
+    except ValueError:
+        without_port = ""
+    return _is_loopback(name) or without_port in _NAMES or _is_loopback(without_port)
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,14 +10,13 @@ from typing import Annotated
 import falcon
 from pydantic import BaseModel, ConfigDict, Field
 
-from pci_agent.api.access import COOKIE, Caller, Credentials, Identity, SignedIn, refuse_other_sites, token_of
+from pci_agent.api.access import COOKIE, NOT_KEPT, Caller, Credentials, Identity, SignedIn, refuse_other_sites, token_of
 from pci_agent.api.call import read_body
 from pci_agent.api.pages import Text
 from pci_agent.api.view import Document
 from pci_agent.errors import BadRequest
 
 _NO_CONTENT = 204
-_NOT_KEPT = ("no-store",)
 _ROUTE = "ui"
 
 
@@ -68,7 +67,7 @@ class Somebody:
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Tell who is signed in, or that nobody is."""
         request.context.route = _ROUTE
-        response.cache_control = _NOT_KEPT
+        response.cache_control = NOT_KEPT
         response.media = _document(self._somebody(request))
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
@@ -94,7 +93,7 @@ class Somebody:
             http_only=True,
             same_site="Strict",
         )
-        response.cache_control = _NOT_KEPT
+        response.cache_control = NOT_KEPT
         response.media = _document(found)
 
     def on_delete(self, request: falcon.Request, response: falcon.Response) -> None:

@@ -8,6 +8,7 @@ import falcon
 
 from pci_agent import __version__
 from pci_agent.api import answers_v2, answers_v3, v2, v3
+from pci_agent.api.access import NOT_KEPT
 from pci_agent.api.answers import Answered
 from pci_agent.api.view import View
 
@@ -48,6 +49,7 @@ class Versions:
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """List them; a browser, which asks for a page, is sent to the one that there is."""
+        response.cache_control = NOT_KEPT  # its links lead by the proxy that this caller came by
         response.append_header("Vary", "Accept")
         if "text/html" in (request.get_header("Accept") or ""):
             raise falcon.HTTPFound(f"{request.root_path}/ui/")
@@ -63,4 +65,5 @@ class OneVersion:
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
         """Describe it."""
+        response.cache_control = NOT_KEPT
         response.media = {"version": self._version.document(request.forwarded_prefix)}

@@ -104,7 +104,13 @@ def test_a_page_of_another_site_cannot_change_anything(two_hosts: TestClient) ->
     for origin in ("http://evil.example", "null", "http://falconframework.org.evil.example"):
         answer = two_hosts.simulate_post(path, headers={"Origin": origin})
         assert (answer.status_code, list(answer.json)) == (403, ["forbidden"])
+    for origin in ("http://[", "http://a]b", "http://\u2460/"):
+        assert two_hosts.simulate_post(path, headers={"Origin": origin}).status_code == 403
+    assert two_hosts.simulate_post(path, headers={"Origin": "null", "Host": ""}).status_code == 403
     assert two_hosts.simulate_post(path, headers={"Origin": "http://falconframework.org"}).status_code == 504
+    for hosts, code in (("pci.example, inner:80", 504), ("inner:80, pci.example", 403)):
+        proxied = {"Origin": "https://pci.example", "X-Forwarded-Host": hosts}
+        assert two_hosts.simulate_post(path, headers=proxied).status_code == code
     assert two_hosts.simulate_get("/v3/os-pci", headers={"Origin": "http://evil.example"}).status_code == 200
 
 
@@ -170,11 +176,62 @@ def test_without_authentication_another_server_answers_this_machine_alone(two_ho
         ("127.0.0.1", "evil.example:8799"),
         ("", "127.0.0.1.evil.example"),
         ("", "@"),
+        ("", "["),
+        ("", ""),
     )
     for address, name in others:
         answer = asked(address, name)
         assert (answer.status_code, list(answer.json)) == (403, ["forbidden"])
         assert "auth_strategy = keystone" in answer.text
+
+
+def test_without_authentication_a_proxy_here_is_answered_for_this_machine_alone(two_hosts: TestClient) -> None:
+    client = TestClient(for_this_machine(two_hosts.app))
+
+    def asked(name: str, value: str) -> int:
+        return client.simulate_get("/v3/os-pci", headers={"Host": "localhost", name: value}).status_code
+
+    for name, value in (
+        ("X-Forwarded-For", "127.0.0.1, ::1"),
+        ("X-Real-IP", "127.0.0.9"),
+        ("Forwarded", 'for=127.0.0.1:4711;proto=http, For="[::1]:80"'),
+        ("Forwarded", "proto=https;host=pci.example"),
+    ):
+        assert asked(name, value) == 200, value
+    for name, value in (
+        ("X-Forwarded-For", "203.0.113.9"),
+        ("X-Forwarded-For", "127.0.0.1, 203.0.113.9"),
+        ("X-Forwarded-For", "203.0.113.9, 127.0.0.1"),
+        ("X-Real-IP", "2001:db8::1"),
+        ("Forwarded", "for=127.0.0.1, for=203.0.113.9"),
+        ("Forwarded", 'proto=http;for="[2001:db8::1]:80"'),
+        ("Forwarded", "for=unknown"),
+        ("X-Forwarded-For", "["),
+    ):
+        assert asked(name, value) == 403, value
+
+
+@pytest.mark.parametrize("path", ["/", "/v3", "/healthcheck", "/ui/", "/ui/app.js", "/metrics", "/v3/os-pci/detail"])
+def test_head_is_answered_as_get_is_without_the_body(two_hosts: TestClient, path: str) -> None:
+    whole, head = two_hosts.simulate_get(path), two_hosts.simulate_head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers.get("content-type") == whole.headers["content-type"]
+    assert two_hosts.simulate_head(f"{path}/nowhere").status_code == 404
+
+
+def test_links_are_kept_by_no_cache(two_hosts: TestClient) -> None:
+    for path in ("/", "/v2", "/v3"):
+        assert two_hosts.simulate_get(path).headers["cache-control"] == "no-store"
+
+
+def test_nobody_writes_lines_into_the_log(
+    sqlite: Engine, two_hosts: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with sqlite.begin() as connection:
+        connection.execute(text("ALTER TABLE pci_devices RENAME TO elsewhere"))
+    assert two_hosts.simulate_get("/v3/os-pci/a%0aforged%1b/history").status_code == 503
+    (line, *_) = (record.getMessage() for record in caplog.records if "os-pci" in record.getMessage())
+    assert line.startswith("GET '/v3/os-pci/a\\nforged\\x1b/history': ")
 
 
 def test_links_lead_by_the_proxy_that_a_caller_came_by(two_hosts: TestClient) -> None:
