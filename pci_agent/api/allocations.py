@@ -6,6 +6,7 @@ POST confirm allocates, as the domain's start does by itself. DELETE takes back.
 the verdict and how each request stands beside its message; where a host is silent the fault says what that means.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -27,6 +28,8 @@ from pci_agent.wire.messages import DeviceRecord
 
 _ACCEPTED = 202
 _LONGEST_UUID = 36
+UUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+"""How an instance is named in a claim."""
 _DONE = (Verdict.OK, Verdict.RELEASING)
 _FAULTS: dict[str, type[Faulted]] = {
     Verdict.SILENT: HostSilent,
@@ -40,6 +43,7 @@ _CLAIM_SILENT = (
 )
 _STANDS = "What was claimed there before stays claimed. Ask again, or free it."
 _CONFIRM_SILENT = "Whether it is allocated isn't known, and the claim stands until its lifetime ends: ask again."
+_NOTHING = "has asked for no PCI device"
 _FREE_SILENT = "It is written down and sent until the host answers; there is no need to ask again."
 
 
@@ -109,23 +113,28 @@ class InstanceAllocations:
         instance = _instance(call)
         answer = self._allocations.show(instance)
         if not answer.allocations:
-            raise NotFound(f"Instance {instance} has asked for no PCI device.")
+            raise NotFound(f"Instance {instance} {_NOTHING}.")
         return _document(instance, answer)
 
     def claim(self, call: Call) -> Document:
         """Claim devices for all requests on one host, or none."""
         call.query(Nothing)
         instance, asked = _instance(call), call.body(ClaimBody)
+        if re.fullmatch(UUID, instance) is None:
+            raise BadRequest(f"{instance!r} is no instance's uuid: write it as 6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c11.")
         project_id, user_id = _owner(call, asked)
+        host = self._host(asked.hypervisor)
         answer = self._allocations.claim(
             instance,
             read(asked.requests, self._aliases),
             asked.numa,
             project_id=project_id,
             user_id=user_id,
-            host=self._host(asked.hypervisor),
+            host=host,
             lifetime_s=asked.lifetime_s,
         )
+        if answer.verdict == Verdict.NO_FIT and host is not None and not self._store.hypervisors(host):
+            raise NotFound(f"Hypervisor {host} could not be found.")
         stands = any(each.state == State.DONE for each in answer.allocations)
         return _told(instance, answer, _STANDS if stands else _CLAIM_SILENT)
 
@@ -141,6 +150,8 @@ class InstanceAllocations:
         if asked.request_id is None and asked.hypervisor is None:
             _refuse_both(instance, self._allocations.show(instance).allocations)
         answer = self._allocations.free(instance, asked.request_id, self._host(asked.hypervisor))
+        if asked.request_id is None and not (answer.allocations or self._allocations.show(instance).allocations):
+            raise NotFound(f"Instance {instance} {_NOTHING}.")
         if answer.verdict == Verdict.RELEASING:
             call.response.status = _ACCEPTED
         return _told(instance, answer, _FREE_SILENT)
@@ -152,10 +163,11 @@ class InstanceAllocations:
 
 
 def _instance(call: Call) -> str:
+    """Give the name in the path; a uuid in small letters, as libvirt and nova write it."""
     instance = call.name("instance_uuid")
     if len(instance) > _LONGEST_UUID:
         raise BadRequest(f"{instance[:_LONGEST_UUID]}… is no instance's uuid: it has more than 36 characters.")
-    return instance
+    return instance.lower() if re.fullmatch(UUID, instance) else instance
 
 
 def _owner(call: Call, asked: ClaimBody) -> tuple[str | None, str | None]:

@@ -142,12 +142,14 @@ class Devices:
         Find the row of the device that a path names.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or no such host.
             Ambiguous: it is on several hosts, and *hypervisor* doesn't say on which.
         """
         name = call.name("pci_device_id")
         rows = self._store.devices(name=name, hypervisor=hypervisor)
         if not rows:
+            if hypervisor is not None and not self._store.hypervisors(hypervisor):
+                raise NotFound(f"Hypervisor {hypervisor} could not be found.")
             raise NotFound(f"PCI device {name} could not be found.")
         if len(rows) > 1:
             hosts = ", ".join(row["hypervisor_hostname"] for row in rows)

@@ -16,6 +16,7 @@ import orjson
 
 from pci_agent import __version__
 from pci_agent.api import answers
+from pci_agent.api.allocations import UUID
 from pci_agent.api.answers import FAULTS, Answered
 from pci_agent.api.faults import NAMES
 from pci_agent.api.routes import Route
@@ -39,6 +40,7 @@ _PATHS: dict[str, tuple[str, Schema]] = {
     "instance_uuid": ("An instance's uuid.", {**_NAME, "maxLength": 36}),
     "server_id": ("An instance's uuid.", _NAME),
 }
+_PUT = {"instance_uuid": ("An instance's uuid.", {"type": "string", "pattern": f"^{UUID}$"})}
 _WHEN = {
     200: "As asked.",
     202: "Written down: a running domain still has a device, which is freed when it lets go.",
@@ -99,7 +101,7 @@ def _operation(route: Route, version: Version) -> Schema:
         "operationId": re.sub(r"\W", "_", f"{version.name}_{route.name}"),
         "summary": summary(route),
         "tags": [route.name.partition(":")[0]],
-        "parameters": [*_in_path(f"{version.prefix}{route.path}"), *parameters(route.query)],
+        "parameters": [*_in_path(route.method, f"{version.prefix}{route.path}"), *parameters(route.query)],
         "responses": {
             **{str(code): _told(code, answer) for code in route.codes},
             **_may_fail(faults_of(route, version)),
@@ -112,9 +114,9 @@ def _operation(route: Route, version: Version) -> Schema:
     return made
 
 
-def _in_path(path: str) -> Iterator[Schema]:
+def _in_path(method: str, path: str) -> Iterator[Schema]:
     for name in _PART.findall(path):
-        words, schema = _PATHS[name]
+        words, schema = (_PUT if method == "PUT" and name in _PUT else _PATHS)[name]
         yield {"name": name, "in": "path", "required": True, "description": words, "schema": schema}
 
 

@@ -55,7 +55,7 @@ ROWS = {
     ("GET", "/os-pci/allocations/{instance_uuid}"): PLACING,
     ("PUT", "/os-pci/allocations/{instance_uuid}"): Row(403, 403, 200, 200, {"requests": [NIC]}),
     ("POST", "/os-pci/allocations/{instance_uuid}/confirm"): PLACING,
-    ("DELETE", "/os-pci/allocations/{instance_uuid}"): Row(403, 403, 200, 200, instance=ANOTHER),
+    ("DELETE", "/os-pci/allocations/{instance_uuid}"): Row(403, 403, 404, 404, instance=ANOTHER),
     ("GET", "/os-pci-whitelist/{hypervisor_hostname}"): ADMINS,
     ("POST", "/os-pci-whitelist/{hypervisor_hostname}/plan"): Row(403, 403, 403, 200, {"device_spec": []}),
     ("GET", "/os-hypervisors"): ADMINS,

@@ -85,6 +85,15 @@ class TestInBothVersions:
         assert get(two_hosts, f"{prefix}/os-pci/") == get(two_hosts, f"{prefix}/os-pci")
 
 
+def test_a_device_of_a_host_that_nobody_knows_is_that_host_not_found(two_hosts: TestClient) -> None:
+    for end in ("", "/history", "/explain"):
+        told = fault(two_hosts, f"/v3/os-pci/{NAME}{end}?hypervisor=nosuch", 404, "itemNotFound")
+        assert told == "Hypervisor nosuch could not be found."
+    told = fault(two_hosts, "/v3/os-pci/999?hypervisor=compute-1", 404, "itemNotFound")
+    assert told == "PCI device 999 could not be found."
+    assert get(two_hosts, "/v3/os-pci?hypervisor=nosuch") == {"pci_devices": []}
+
+
 def test_what_is_served_is_listed_at_the_root(two_hosts: TestClient) -> None:
     assert [version["id"] for version in get(two_hosts, "/")["versions"]] == ["v2", "v3"]
 

@@ -113,6 +113,12 @@ def test_what_no_host_has_is_a_conflict_that_says_so(asked: Asked) -> None:
     assert (fault["code"], fault["verdict"], fault["allocation"]["requests"]) == (409, "no_fit", [])
 
 
+def test_a_host_that_nobody_knows_is_not_found(asked: Asked) -> None:
+    message = asked.claim(nic(), hypervisor="nosuch", code=404)["itemNotFound"]["message"]
+    assert message == "Hypervisor nosuch could not be found."
+    assert asked.claim(nic(count=2), hypervisor=A, code=409)["conflictingRequest"]["verdict"] == "no_fit"
+
+
 def test_a_request_that_was_freed_serves_no_more(asked: Asked) -> None:
     asked.claim(nic("r1"))
     asked.send("DELETE", f"{AT}?request_id=r1")
@@ -182,7 +188,20 @@ def test_one_request_is_freed_by_its_name_wherever_it_is(asked: Asked) -> None:
 def test_what_nobody_has_asked_for_is_not_found(alone: Asked) -> None:
     assert INSTANCE in alone.send("GET", AT, None, 404)["itemNotFound"]["message"]
     assert alone.send("POST", f"{AT}/confirm", None, 404)["itemNotFound"]["verdict"] == "unknown"
-    assert alone.send("DELETE", AT)["allocation"]["requests"] == [], "there is nothing, as was asked"
+    for query in ("", "?hypervisor=compute-1"):
+        assert INSTANCE in alone.send("DELETE", f"{AT}{query}", None, 404)["itemNotFound"]["message"]
+
+
+def test_what_was_freed_may_be_freed_again(asked: Asked) -> None:
+    asked.claim(nic("r1"))
+    first = asked.send("DELETE", AT)
+    assert asked.send("DELETE", AT) == first
+    assert asked.send("DELETE", f"{AT}?hypervisor=compute-9")["allocation"]["requests"] == []
+
+
+def test_a_request_is_freed_before_anybody_has_heard_of_it(asked: Asked) -> None:
+    asked.send("DELETE", f"{AT}?request_id=r1")
+    assert asked.claim(nic("r1"), code=409)["conflictingRequest"]["verdict"] == "freed"
 
 
 @pytest.mark.parametrize(
@@ -226,8 +245,19 @@ def test_a_claim_that_cannot_be_read_names_the_field(alone: Asked, body: object,
 def test_a_name_that_is_no_instances_is_refused(alone: Asked) -> None:
     for path in ("/v3/os-pci/allocations/%00", f"/v3/os-pci/allocations/{'x' * 37}"):
         alone.send("PUT", path, {"requests": [nic()]}, 400)
+    for name in ("notauuid", "hello%20world", INSTANCE.replace("-", ""), f"{INSTANCE[:-1]}g"):
+        fault = alone.send("PUT", f"/v3/os-pci/allocations/{name}", {"requests": [nic()]}, 400)["badRequest"]
+        assert "is no instance's uuid: write it as" in fault["message"]
+        assert name.replace("%20", " ") in fault["message"]
     for query in ("host=x", "request_id=", "hypervisor=%00"):
         alone.send("DELETE", f"{AT}?{query}", None, 400)
+
+
+def test_an_instance_is_the_same_in_capital_letters(asked: Asked) -> None:
+    loud = AT.replace(INSTANCE, INSTANCE.upper())
+    told = asked.send("PUT", loud, {"requests": [nic("r1")]})
+    assert told["allocation"]["instance_uuid"] == INSTANCE
+    assert get(asked.client, loud) == get(asked.client, AT) == told
 
 
 def test_a_body_that_is_too_big_is_not_read(alone: Asked) -> None:
