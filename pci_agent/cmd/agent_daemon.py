@@ -137,9 +137,19 @@ class Started:
 
 
 def started(
-    conf: cfg.ConfigOpts, store: Store, offered: Whitelist, tell: Tell, *, libvirt_uri: str | None = None
+    conf: cfg.ConfigOpts,
+    store: Store,
+    offered: Whitelist,
+    tell: Tell,
+    *,
+    libvirt_uri: str | None = None,
+    sees_use: bool = True,
 ) -> Started:
-    """Build an agent on its store, and what wakes it and speaks for it; nothing runs yet."""
+    """
+    Build an agent on its store, and what wakes it and speaks for it; nothing runs yet.
+
+    Without *sees_use* what the host itself uses isn't looked for, as where another machine's tree is looked at.
+    """
     bell, asked = Bell(), threading.Event()
 
     def look_soon() -> None:
@@ -151,7 +161,7 @@ def started(
         store,
         host=conf.host,
         whitelist=offered,
-        senses=senses(conf, libvirtd),
+        senses=senses(conf, libvirtd) if sees_use else Senses(sysfs_root=conf.agent.sysfs_root),
         habits=Habits(observe=conf.agent.observe, free_leaked=conf.agent.repair == "free"),
         leak_grace_s=conf.agent.leak_grace_s,
         lifetime_s=conf.agent.claim_lifetime_s,

@@ -2,10 +2,12 @@
 Agent, tracker and REST in one process, for one machine: what ``tools/run`` starts.
 
 The same parts as in a fleet, on embedded defaults: SQLite in one directory, ``fake://`` as the bus. Of a
-configuration file only the whitelist and the aliases are taken; without a file everything is offered.
+configuration file only the whitelist and the aliases are taken; without a file everything is offered. Another machine
+that is looked at has a state of its own.
 """
 
 import argparse
+import hashlib
 import logging
 import os
 import sys
@@ -28,7 +30,7 @@ from pci_agent.cli.shell import Shell
 from pci_agent.cmd import agent_daemon, process, tracker
 from pci_agent.cmd.centre import Centre, centre
 from pci_agent.conf import alias
-from pci_agent.errors import TrackerSilent
+from pci_agent.errors import ConfigurationRefused, Refusal, TrackerSilent
 from pci_agent.inspect.capture import replayed
 from pci_agent.model import device_spec
 from pci_agent.model.request import Aliases, parse_aliases
@@ -52,17 +54,17 @@ def _main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     conf = _configuration(asked)
     process.set_up_logging(conf, "pci-agent")
-    offered = _whitelist(asked)
+    offered, state_dir = _whitelist(asked), _state_dir(asked)
     with (
-        _machine(conf, asked.sysfs_root),
-        AgentStore.opened(os.path.join(asked.state_dir, "agent"), Machine.read()) as store,
-        _tracker(conf, asked.state_dir) as (bus, made, answering),
+        _machine(conf, asked.sysfs_root) as here,
+        AgentStore.opened(os.path.join(state_dir, "agent"), Machine.read()) as store,
+        _tracker(conf, state_dir) as (bus, made, answering),
         _served(
             made.parts(_aliases(asked), most=conf.api.max_limit, messages=answering.answered), _port_of(asked)
         ) as url,
     ):
         client = rpc.TrackerClient(bus, timeout_s=conf.agent.rpc_timeout_s)
-        parts = agent_daemon.started(conf, store, offered, client.tell)
+        parts = agent_daemon.started(conf, store, offered, client.tell, sees_use=here)
         if asked.once:
             looked = parts.agent.look()
             _agree(parts.agent, parts.reporter)
@@ -85,7 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=_port, help="where to serve REST on 127.0.0.1 (default: 8799, with --once any that is free)"
     )
-    parser.add_argument("--state-dir", metavar="DIR", default=".run", help="where to keep state (default: %(default)s)")
+    parser.add_argument("--state-home", default=".run", help=argparse.SUPPRESS)  # whoever starts us knows where it is
+    parser.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        help="where to keep state (default: .run in the checkout; of another machine, a directory of its own in there)",
+    )
     parser.add_argument(
         "--sysfs-root",
         metavar="PATH",
@@ -121,11 +128,40 @@ def _configuration(asked: argparse.Namespace) -> cfg.ConfigOpts:
 
 
 @contextmanager
-def _machine(conf: cfg.ConfigOpts, sysfs_root: str) -> Iterator[None]:
-    """Look at a machine meanwhile: at this one, or at one that was captured."""
+def _machine(conf: cfg.ConfigOpts, sysfs_root: str) -> Iterator[bool]:
+    """
+    Look at a machine meanwhile: at this one, or at one that was captured; yields whether it is this one.
+
+    Raises:
+        ConfigurationRefused: there is none.
+    """
     with replayed(sysfs_root) as root:
+        if not os.path.isdir(os.path.join(root, "bus/pci/devices")):
+            raise ConfigurationRefused(
+                [
+                    Refusal(
+                        option="--sysfs-root",
+                        entry=None,
+                        key=None,
+                        value=sysfs_root,
+                        what="no sysfs is there, for it has no bus/pci/devices",
+                        cure="name where one is mounted, or a file that pci-agent capture made",
+                    )
+                ]
+            )
         conf.set_override("sysfs_root", root, group="agent")
-        yield
+        yield process.is_running_systems(root)
+
+
+def _state_dir(asked: argparse.Namespace) -> str:
+    """Give where the state of the machine is that is looked at: of each its own."""
+    if asked.state_dir is not None:
+        return str(asked.state_dir)
+    if process.is_running_systems(asked.sysfs_root):
+        return str(asked.state_home)
+    machine = os.path.realpath(asked.sysfs_root)
+    number = hashlib.sha256(f"{machine} {asked.host}".encode()).hexdigest()[:8]
+    return os.path.join(asked.state_home, f"{os.path.basename(machine).partition('.')[0]}-{number}")
 
 
 def _whitelist(asked: argparse.Namespace) -> Whitelist:

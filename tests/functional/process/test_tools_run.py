@@ -72,6 +72,25 @@ def test_a_whitelist_that_cannot_be_used_is_told_with_the_cure(tmp_path: Path) -
     )
 
 
+def test_where_no_sysfs_is_it_says_so_and_prints_nothing(tmp_path: Path) -> None:
+    command = [RUN, "--once", "--state-dir", str(tmp_path / "state"), "--sysfs-root", str(tmp_path / "nope")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (78, "", 1), ran.stderr
+    assert "no sysfs is there" in ran.stderr
+
+
+def test_another_machine_has_a_state_of_its_own_and_no_problem(tmp_path: Path) -> None:
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        once = [sys.executable, "-m", "pci_agent.cmd.standalone", "--once", "--state-home", str(tmp_path)]
+        return subprocess.run([*once, *arguments], capture_output=True, text=True, check=True, timeout=120)
+
+    mine = run().stdout
+    captured = run("--sysfs-root", str(ROOT / "tests/captures/two-nodes-4-vfs.tar.gz"))
+    assert "pci_0000_21_10_0" in captured.stdout
+    assert "problem" not in captured.stderr
+    assert run().stdout == mine
+
+
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_told_to_end(tmp_path: Path, by: signal.Signals) -> None:
     port = free_port()
