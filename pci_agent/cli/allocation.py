@@ -11,6 +11,7 @@ from cliff.lister import Lister
 from pci_agent.cli import wanted
 from pci_agent.cli.client import api
 from pci_agent.cli.rows import Table, table
+from pci_agent.cli.visible import visible
 
 LOG = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ class DeleteAllocation(Command):
         answer = api(self).send("DELETE", "os-pci", "allocations", parsed_args.instance, query=query)
         told = answer["allocation"]
         if told["verdict"] == _RELEASING:
-            LOG.warning("%s", told["reason"] or "a running domain still has it: it is freed when the domain lets go")
+            reason = told["reason"] or "a running domain still has it: it is freed when the domain lets go"
+            LOG.warning("%s", visible(reason))
 
 
 def _add_instance(parser: argparse.ArgumentParser) -> None:

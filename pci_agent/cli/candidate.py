@@ -10,6 +10,7 @@ from cliff.lister import Lister
 from pci_agent.cli import wanted
 from pci_agent.cli.client import api
 from pci_agent.cli.rows import Table, table
+from pci_agent.cli.visible import visible
 
 LOG = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class ListCandidates(Lister):
             body["limit"] = parsed_args.limit
         told = api(self).send("POST", "os-pci", "candidates", body=body)
         for line in _lines(told):
-            LOG.warning("%s", line)
+            LOG.warning("%s", visible(line))
         return table(_COLUMNS, told["candidates"])
 
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from cliff.command import Command
 
+from pci_agent.cli.visible import visible
 from pci_agent.errors import CommandFailed
 
 TIMEOUT_S = 120
@@ -149,4 +150,4 @@ def _fault(code: int, answer: bytes) -> str:
         return f"the API answered HTTP {code}"
     for parameter, option in _OPTIONS.items():
         message = message.replace(parameter, option)
-    return f"{message} (HTTP {code})"
+    return f"{visible(message)} (HTTP {code})"

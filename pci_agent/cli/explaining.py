@@ -9,6 +9,7 @@ from cliff.show import ShowOne
 from pci_agent.cli.client import api
 from pci_agent.cli.device import add_device
 from pci_agent.cli.rows import Fields, fields, pci_id
+from pci_agent.cli.visible import visible
 from pci_agent.errors import CommandFailed
 
 
@@ -18,7 +19,9 @@ class Judged(FormattableColumn[list[dict[str, Any]]]):
     def human_readable(self) -> str:
         """Write each entry on a line, with its verdict below."""
         return "\n".join(
-            f"{each['number']}: {each['entry']}\n   {'matches' if each['matches'] else 'no: ' + each['failed']}"
+            visible(
+                f"{each['number']}: {each['entry']}\n   {'matches' if each['matches'] else 'no: ' + each['failed']}"
+            )
             for each in self._value
         )
 
@@ -37,7 +40,7 @@ class ExplainDevice(ShowOne):
         query = {"hypervisor": parsed_args.host}
         told = api(self).get("os-pci", parsed_args.device, "explain", query=query)
         if len(told["explanations"]) != 1:
-            several = ", ".join(each["address"] for each in told["explanations"])
+            several = visible(", ".join(each["address"] for each in told["explanations"]))
             raise CommandFailed(f"{parsed_args.device} names several functions: name one of {several}")
         (why,) = told["explanations"]
         first = {"address": why["address"], "pci_id": pci_id(why), "offered": why["offered"], "entries": why["entries"]}

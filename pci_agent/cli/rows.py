@@ -5,8 +5,24 @@ from typing import Any
 
 from cliff.columns import FormattableColumn
 
+from pci_agent.cli.visible import visible
+
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 Fields = tuple[tuple[str, ...], tuple[Any, ...]]
+
+
+class Worded(FormattableColumn[str]):
+    """A text with characters that can't be seen: by number to people, itself to machines."""
+
+    def human_readable(self) -> str:
+        """Write it so that all of it is seen."""
+        return visible(self._value)
+
+    def __lt__(self, other: object) -> bool:
+        return self._value < _text(other)
+
+    def __gt__(self, other: object) -> bool:
+        return not isinstance(other, Absent) and self._value > _text(other)
 
 
 class Mapped(FormattableColumn[dict[str, Any]]):
@@ -14,7 +30,7 @@ class Mapped(FormattableColumn[dict[str, Any]]):
 
     def human_readable(self) -> str:
         """Write it on one line."""
-        return ", ".join(f"{name}={value!r}" for name, value in sorted(self._value.items()))
+        return visible(", ".join(f"{name}={value!r}" for name, value in sorted(self._value.items())))
 
     def __lt__(self, other: object) -> bool:
         return isinstance(other, Mapped) and self.human_readable() < other.human_readable()
@@ -25,7 +41,7 @@ class Facts(Mapped):
 
     def human_readable(self) -> str:
         """Write each of its values on a line."""
-        return "\n".join(f"{name}={'' if value is None else value}" for name, value in self._value.items())
+        return visible("\n".join(f"{name}={'' if value is None else value}" for name, value in self._value.items()))
 
 
 class Absent(FormattableColumn[None]):
@@ -47,7 +63,7 @@ class Listed(FormattableColumn[list[Any]]):
 
     def human_readable(self) -> str:
         """Write each item on a line."""
-        return "\n".join(_line(item) for item in self._value)
+        return visible("\n".join(_line(item) for item in self._value))
 
     def __lt__(self, other: object) -> bool:
         return isinstance(other, Listed) and self.human_readable() < other.human_readable()
@@ -77,12 +93,18 @@ def shown(value: Any) -> Any:
         return Mapped(value)
     if isinstance(value, list):
         return Listed(value)
+    if isinstance(value, str) and visible(value) != value:
+        return Worded(value)
     return value
 
 
 def pci_id(device: Mapping[str, Any]) -> str:
     """Give vendor and product as people write them."""
     return f"{device['vendor_id']}:{device['product_id']}"
+
+
+def _text(cell: object) -> str:
+    return str(cell.machine_readable() if isinstance(cell, Worded) else cell)
 
 
 def _line(item: Any) -> str:

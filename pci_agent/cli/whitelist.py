@@ -11,6 +11,7 @@ from cliff.lister import Lister
 
 from pci_agent.cli.client import api
 from pci_agent.cli.rows import Table, pci_id, table
+from pci_agent.cli.visible import visible
 from pci_agent.errors import CommandFailed
 
 LOG = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class ShowWhitelist(Lister):
         told = api(self).get("os-pci-whitelist", parsed_args.host)["whitelist"]
         LOG.info("%s of %s functions are offered", told["offered"], told["functions"])
         for name in told["unresolved_devnames"]:
-            LOG.warning("no netdev is called %s there", name)
+            LOG.warning("no netdev is called %s there", visible(name))
         _tell_unknown(told["unknown"])
         return table(_ENTRIES, told["entries"])
 
@@ -102,4 +103,4 @@ def _change(kind: str, device: dict[str, Any]) -> dict[str, Any]:
 
 def _tell_unknown(unknown: Iterable[str]) -> None:
     for each in unknown:
-        LOG.warning("not known: %s", each)
+        LOG.warning("not known: %s", visible(each))
