@@ -25,6 +25,7 @@ from pci_agent.tracker.store import RowMap, Store
 
 _TAG = "tag:"
 _LONGEST_ID = 36
+_MOST_TAGS = 64
 
 
 def _address(text: str) -> str:
@@ -200,6 +201,8 @@ class Devices:
                 others[name] = value
             else:
                 tags[tag] = _tag(name, tag, value)
+        if len(tags) > _MOST_TAGS:
+            raise BadRequest(f"{len(tags)} tags are asked for: a list is filtered by {_MOST_TAGS} at most.")
         return tags, others
 
 

@@ -1,4 +1,4 @@
-"""Text of others on an operator's terminal: what can't be seen, and may turn round or hide the rest, is shown by number."""
+"""Text of others on a terminal: what can't be seen, and may turn round or hide the rest, is shown by its number."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ _MAY_BE = re.compile(r"[^\n -~]")
 
 
 def visible(text: str) -> str:
-    """Write a character that can't be seen as the page does, ``\\u{1b}``; lines stay lines."""
+    """Write a character that can't be seen by its number, as the page does; lines stay lines."""
     return _MAY_BE.sub(_shown, text)
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
 )
 
 from pci_agent.model.address import PciAddress
@@ -103,14 +104,22 @@ def read_kinds(connection: Connection, requests: Sequence[PciRequest]) -> list[S
 def with_ids(columns: Any, requests: Iterable[PciRequest]) -> ColumnElement[bool]:
     """Select rows that have the ids of one of the requests' specs."""
     asked = {(spec.vendor_id, spec.product_id) for request in requests for spec in request.specs}
-    return or_(false(), *(and_(true(), *_are(columns, vendor_id, product_id)) for vendor_id, product_id in asked))
+    if (None, None) in asked:
+        return true()
+    return or_(false(), *_are(columns, asked))
 
 
-def _are(columns: Any, vendor_id: str | None, product_id: str | None) -> Iterator[ColumnElement[bool]]:
-    if vendor_id is not None:
-        yield columns.vendor_id == vendor_id
-    if product_id is not None:
-        yield columns.product_id == product_id
+def _are(columns: Any, asked: Iterable[tuple[str | None, str | None]]) -> Iterator[ColumnElement[bool]]:
+    """Give few conditions, however many ids there are: a database takes only so many in a row."""
+    vendors = {vendor_id for vendor_id, product_id in asked if vendor_id is not None and product_id is None}
+    products = {product_id for vendor_id, product_id in asked if vendor_id is None and product_id is not None}
+    both = {each for each in asked if None not in each}
+    if vendors:
+        yield columns.vendor_id.in_(sorted(vendors))
+    if products:
+        yield columns.product_id.in_(sorted(products))
+    if both:
+        yield tuple_(columns.vendor_id, columns.product_id).in_(sorted(both))
 
 
 def _specimen(vendor_id: str, product_id: str, dev_type: DevType) -> Device:

@@ -119,6 +119,15 @@ def test_a_host_that_nobody_knows_is_not_found(asked: Asked) -> None:
     assert asked.claim(nic(count=2), hypervisor=A, code=409)["conflictingRequest"]["verdict"] == "no_fit"
 
 
+def test_as_much_may_be_asked_for_as_a_body_holds(asked: Asked) -> None:
+    many = [{"vendor_id": f"{number:04x}", "product_id": f"{number % 7:04x}"} for number in range(4096)]
+    requests = [{"request_id": f"r{each}", "specs": many[each * 64 : each * 64 + 64]} for each in range(64)]
+    assert asked.claim(*requests, code=409)["conflictingRequest"]["verdict"] == "no_fit"
+    assert asked.send("POST", "/v3/os-pci/candidates", {"requests": requests})["candidates"] == []
+    some = {"request_id": "one", "specs": [*many[:62], *VFS, {"vendor_id": "8086", "product_id": "1521"}]}
+    assert asked.claim(some)["allocation"]["verdict"] == "ok"
+
+
 def test_a_request_that_was_freed_serves_no_more(asked: Asked) -> None:
     asked.claim(nic("r1"))
     asked.send("DELETE", f"{AT}?request_id=r1")
