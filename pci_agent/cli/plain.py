@@ -8,14 +8,24 @@ import logging
 import ssl
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import BaseHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import (
+    BaseHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
 
 from pci_agent.cli.client import TIMEOUT_S
+from pci_agent.cli.visible import visible
 from pci_agent.errors import CommandFailed
 
 LOG = logging.getLogger(__name__)
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8799"
+_ELSEWHERE = range(300, 400)
 
 
 class Plain:
@@ -62,12 +72,13 @@ class Plain:
             with self._opener(url).open(request, timeout=self._timeout_s) as response:
                 return response.status, response.read()
         except HTTPError as error:
+            refuse_elsewhere(self.endpoint, error.code, error.headers.get("Location"))
             return error.code, error.read()
         except (URLError, OSError, ValueError) as error:
             raise CommandFailed(unanswered(self.endpoint, getattr(error, "reason", error), self._timeout_s)) from None
 
     def _opener(self, url: str) -> OpenerDirector:
-        handlers: list[BaseHandler] = []
+        handlers: list[BaseHandler] = [_Staying()]
         # A proxy stands between this machine and others, never before its own loopback.
         if urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost"):
             handlers.append(ProxyHandler({}))
@@ -79,6 +90,27 @@ class Plain:
         return build_opener(*handlers)
 
 
+class _Staying(HTTPRedirectHandler):
+    """Follows nobody: the token would be shown wherever an answer points to."""
+
+    def redirect_request(self, *_args: object) -> None:
+        """Ask nothing more."""
+
+
+def refuse_elsewhere(endpoint: str, code: int, where: str | None) -> None:
+    """
+    Do nothing, unless an answer points elsewhere.
+
+    Raises:
+        CommandFailed: it does.
+    """
+    if code in _ELSEWHERE:
+        raise CommandFailed(
+            f"what answers at {endpoint} points to {visible(where or 'nowhere')} (HTTP {code}), and nobody"
+            " was asked there: name where pci-api itself is with --os-endpoint"
+        )
+
+
 def unanswered(endpoint: str, reason: object, timeout_s: float) -> str:
     """Say that nobody answers, and what to do about it."""
     if isinstance(reason, TimeoutError):
@@ -86,4 +118,6 @@ def unanswered(endpoint: str, reason: object, timeout_s: float) -> str:
             f"the API at {endpoint} didn't answer in {timeout_s:g} s: whether it did what was asked isn't known; look"
             " before you ask again"
         )
+    if endpoint.startswith("https:") and "WRONG_VERSION_NUMBER" in str(reason):
+        return f"what answers at {endpoint} speaks http, not https: name it with http:// in front, with --os-endpoint"
     return f"no API answers at {endpoint} ({reason}): start pci-api, or name another with --os-endpoint"

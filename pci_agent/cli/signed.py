@@ -21,13 +21,19 @@ from openstack.exceptions import SDKException
 
 from pci_agent import __version__
 from pci_agent.cli.client import TIMEOUT_S
-from pci_agent.cli.plain import unanswered
+from pci_agent.cli.plain import refuse_elsewhere, unanswered
 from pci_agent.errors import CommandFailed
 
 SERVICE_TYPE = "pci"
 
 _TALKATIVE = ("keystoneauth", "openstack", "stevedore")
 _EVERYTHING = 2
+_PROJECT = "OS_PROJECT_NAME"
+_WITH_A_PASSWORD = (
+    ("username", "user_id"),
+    ("password",),
+    ("project_name", "project_id", "tenant_name", "tenant_id", "system_scope", "domain_id", "domain_name", "trust_id"),
+)
 
 
 class Signed:
@@ -88,10 +94,12 @@ class Signed:
                 data=body,
                 timeout=self._timeout_s,
                 raise_exc=False,
+                redirect=False,
             )
         except ClientException as error:
             reason = TimeoutError() if isinstance(error, ConnectTimeout) else _brief(error)
             raise CommandFailed(unanswered(self.endpoint, reason, self._timeout_s)) from None
+        refuse_elsewhere(self.endpoint, answer.status_code, answer.headers.get("Location"))
         return answer.status_code, answer.content
 
 
@@ -115,11 +123,27 @@ def signed_in(options: Namespace) -> Signed:
         if (named := options.os_cloud or os.environ.get("OS_CLOUD")) and config.config_filename is None:
             raise CommandFailed(f"there is no clouds.yaml that knows {named}: see docs/cli.md for where it may be")
         cloud = config.get_one(argparse=options)
-        if str(cloud.config["auth_type"]).endswith("password") and not cloud.get_auth_args().get("password"):
-            raise CommandFailed("there is no password: set OS_PASSWORD, or have it in clouds.yaml")
+        missing = _missing(cloud)
+        if missing:
+            raise CommandFailed(
+                f"to sign in there is no {' and no '.join(missing)}, nor in clouds.yaml: set what is missing"
+            )
         return Signed(cloud, cloud.get_session())
     except (SDKException, ClientException, ValueError) as error:
         raise CommandFailed(_refused(error)) from None
+
+
+def _missing(cloud: CloudRegion) -> list[str]:
+    """Name what isn't there; a project may be the user's own by default, and is named beside others alone."""
+    if not str(cloud.config["auth_type"]).endswith("password"):
+        return []
+    given = cloud.get_auth_args()
+    missing = [
+        f"OS_{names[0].upper()}"
+        for names in _WITH_A_PASSWORD
+        if not any(given.get(each) or cloud.config.get(each) for each in names)
+    ]
+    return [] if missing == [_PROJECT] else missing
 
 
 def _password(prompt: str | None = None) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,41 @@ def test_what_is_not_there_is_one_line_on_stderr(endpoint: str) -> None:
 
 def test_a_name_that_needs_quoting_is_quoted(endpoint: str) -> None:
     assert "PCI device b?c #d could not be found." in pcictl(endpoint, "device", "show", "b?c #d", code=1)
+
+
+def test_nobody_is_asked_where_an_answer_points_to(tmp_path: Path) -> None:
+    asked = []
+
+    class Pointing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["X-Auth-Token"]))
+            self.send_response(302)
+            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere\x1b")
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Pointing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        ran = subprocess.run(
+            [PCICTL, "--os-endpoint", f"http://127.0.0.1:{server.server_address[1]}", "device", "list"],
+            capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+            env={**as_nobody(), "OS_TOKEN": "secret"},
+        )  # fmt: skip
+        server.shutdown()
+        thread.join()
+    assert asked == [("/v3/os-pci", "secret")]
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert r"/elsewhere\u{1b} (HTTP 302)" in ran.stderr
+    assert "--os-endpoint" in ran.stderr
+
+
+def test_an_api_without_tls_is_told_from_none(endpoint: str) -> None:
+    told = pcictl(endpoint.replace("http:", "https:"), "device", "list", code=1)
+    assert "speaks http, not https" in told
+    assert told.count("\n") == 1
 
 
 def test_an_api_that_does_not_answer_is_one_line_with_the_cure() -> None:
