@@ -65,7 +65,7 @@ class Call:
         Read the query parameters, or these of them; *also* says in words what else is known.
 
         Raises:
-            BadRequest: names the first parameter that can't be used, and those that can.
+            BadRequest: names the first parameter that can't be used; where it isn't known, those that are.
         """
         given = self.request.params if params is None else params
         try:
@@ -75,7 +75,8 @@ class Call:
             parameter = ".".join(str(part) for part in first["loc"])
             known = ", ".join(kind.model_fields) or "none"
             what = _TWICE if isinstance(first["input"], list) else _what(first)
-            raise BadRequest(f"Query parameter {parameter!r}: {what}. Known here: {known}{also}.") from None
+            others = f" Known here: {known}{also}." if first["type"] == "extra_forbidden" else ""
+            raise BadRequest(f"Query parameter {parameter!r}: {what}.{others}") from None
 
     def body(self, kind: type[_M]) -> _M:
         """Read the body; see read_body."""

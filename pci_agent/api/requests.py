@@ -41,7 +41,7 @@ def pci_id(text: str) -> str:
     try:
         found = vocabulary.pci_id("", text)
     except Wrong as wrong:
-        raise ValueError(f"{wrong.what}; {wrong.cure}") from None
+        raise ValueError(f"{wrong.what}; write 1 to 4 hex digits, as in 8086") from None
     if found is None:
         raise ValueError("leave it out where any will do")
     return found

@@ -94,6 +94,18 @@ def test_a_device_of_a_host_that_nobody_knows_is_that_host_not_found(two_hosts: 
     assert get(two_hosts, "/v3/os-pci?hypervisor=nosuch") == {"pci_devices": []}
 
 
+def test_a_value_that_cannot_be_used_is_told_without_a_list_of_parameters(two_hosts: TestClient) -> None:
+    told = fault(two_hosts, "/v3/os-pci?vendor_id=intel", 400, "badRequest")
+    assert told == "Query parameter 'vendor_id': this is no PCI id; write 1 to 4 hex digits, as in 8086."
+    assert "Known here" not in fault(two_hosts, "/v3/os-pci?status=free", 400, "badRequest")
+
+
+def test_a_list_is_filtered_by_so_many_tags_and_no_more(two_hosts: TestClient) -> None:
+    tags = [f"tag:t{number}=x" for number in range(65)]
+    assert get(two_hosts, f"/v3/os-pci?{'&'.join(tags[1:])}") == {"pci_devices": []}
+    assert "64 at most" in fault(two_hosts, f"/v3/os-pci?{'&'.join(tags)}", 400, "badRequest")
+
+
 def test_what_is_served_is_listed_at_the_root(two_hosts: TestClient) -> None:
     assert [version["id"] for version in get(two_hosts, "/")["versions"]] == ["v2", "v3"]
 
