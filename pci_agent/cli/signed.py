@@ -125,9 +125,7 @@ def signed_in(options: Namespace) -> Signed:
         cloud = config.get_one(argparse=options)
         missing = _missing(cloud)
         if missing:
-            raise CommandFailed(
-                f"to sign in there is no {' and no '.join(missing)}, nor in clouds.yaml: set what is missing"
-            )
+            raise CommandFailed(f"to sign in set {', '.join(missing)}, or name a cloud of clouds.yaml with --os-cloud")
         return Signed(cloud, cloud.get_session())
     except (SDKException, ClientException, ValueError) as error:
         raise CommandFailed(_refused(error)) from None

@@ -147,7 +147,7 @@ def test_no_secret_is_told_however_much_is_told(
     ("environment", "cure"),
     [
         ({"OS_CLOUD": "nowhere"}, "nowhere"),
-        ({"OS_AUTH_URL": "http://127.0.0.1:1/v3", "OS_USERNAME": "u", "OS_PROJECT_NAME": "p"}, "set OS_PASSWORD,"),
+        ({"OS_AUTH_URL": "http://127.0.0.1:1/v3", "OS_USERNAME": "u", "OS_PROJECT_NAME": "p"}, "set OS_PASSWORD, or"),
         ({"OS_AUTH_URL": "http://127.0.0.1:1/v3", "OS_USERNAME": "u", "OS_PASSWORD": "p"}, "127.0.0.1:1"),
         ({"OS_AUTH_TYPE": "magic"}, "magic"),
         ({"OS_AUTH_URL": "http://127.0.0.1:1/v3"}, "set OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME"),
