@@ -1,6 +1,7 @@
 """``device``: the devices of the fleet, one of them, and what became of it."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from cliff.lister import Lister
@@ -52,6 +53,11 @@ _FILTERS = {
     "request": ("request_id", "by which request"),
     "physical-network": ("physical_network", "a tag of the whitelist"),
 }
+_TYPES = {"type-pci": "type-PCI", "type-pf": "type-PF", "type-vf": "type-VF", "vdpa": "vdpa"}
+_AS_REST: dict[str, Callable[[str], str]] = {
+    "status": str.lower,
+    "dev_type": lambda typed: _TYPES.get(typed.lower(), typed),
+}
 _SORT_KEYS = "compute_node_id, id, uuid, address, status, vendor_id, product_id, dev_type"
 
 
@@ -63,7 +69,13 @@ class ListDevices(Lister):
         parser = super().get_parser(prog_name)
         parser.add_argument("--long", action="store_true", help="show more columns")
         for name, (key, what) in _FILTERS.items():
-            parser.add_argument(f"--{name}", dest=key, metavar=f"<{name}>", help=f"only devices with this: {what}")
+            parser.add_argument(
+                f"--{name}",
+                dest=key,
+                metavar=f"<{name}>",
+                type=_AS_REST.get(key, str),
+                help=f"only devices with this: {what}",
+            )
         parser.add_argument(
             "--tag",
             metavar="<name>=<value>",

@@ -14,9 +14,9 @@ _COLUMNS = {
     "ID": "id",
     "Project ID": "tenant_id",
     "Host": "hosts",
-    "PCI Devices": "uuids",
+    "PCI Devices": "addresses",
 }
-_LONG = {**_COLUMNS, "User ID": "user_id", "Addresses": "addresses"}
+_LONG = {**_COLUMNS, "User ID": "user_id", "UUIDs": "uuids"}
 
 
 class ListServers(Lister):

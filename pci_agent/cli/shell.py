@@ -34,6 +34,8 @@ class Shell(App):
         connection.add_options(parser)
         return parser
 
-    def initialize_app(self, argv: list[str]) -> None:  # noqa: ARG002 - cliff's
-        """Take up which API is meant; nobody is asked yet."""
+    def initialize_app(self, argv: list[str]) -> None:
+        """Take up which API is meant; nobody is asked yet. Who names no command is shown which there are."""
+        if not argv:
+            self.options.deferred_help = True
         self.client_manager = connection.Connection(self.options)

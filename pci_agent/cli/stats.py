@@ -6,6 +6,7 @@ from typing import Any
 from cliff.lister import Lister
 
 from pci_agent.cli.client import api
+from pci_agent.cli.hypervisor import blocked
 from pci_agent.cli.rows import Table, table
 
 _COLUMNS = {
@@ -18,6 +19,7 @@ _COLUMNS = {
     "Physical Network": "physical_network",
     "Free": "free",
     "Used": "used",
+    "Blocked": "blocked",
     "Total": "total",
     "Tags": "tags",
 }
@@ -45,4 +47,4 @@ class ShowStats(Lister):
 def _pool(host: dict[str, Any], pool: dict[str, Any]) -> dict[str, Any]:
     """Part a pool's tags from what every pool has."""
     tags = {name: value for name, value in pool.items() if name not in _NO_TAGS}
-    return {**pool, "host": host["hypervisor_hostname"], "tags": tags}
+    return {**pool, "blocked": blocked(pool), "host": host["hypervisor_hostname"], "tags": tags}

@@ -84,7 +84,7 @@ def test_a_device_is_shown_by_id_uuid_and_name(endpoint: str) -> None:
 def test_hosts_are_listed_and_shown(endpoint: str) -> None:
     (listed,) = json.loads(pcictl(endpoint, "hypervisor", "list", "-f", "json"))
     number = listed.pop("ID")
-    assert listed == {"Host": "compute-1", "State": "up", "Free": 3, "Used": 0, "Total": 3, "Remarks": []}
+    assert listed == {"Host": "compute-1", "State": "up", "Free": 3, "Used": 0, "Blocked": 0, "Total": 3, "Remarks": []}
     shown = json.loads(pcictl(endpoint, "hypervisor", "show", "compute-1", "-f", "json"))
     assert shown["os-pci:pci_stats"][0]["physical_network"] == "physnet1"
     assert "physical_network=physnet1" in pcictl(endpoint, "hypervisor", "show", str(number))
@@ -108,6 +108,17 @@ def test_what_is_out_of_the_ordinary_with_a_host_stands_beside_it(endpoint: str,
     shown = json.loads(pcictl(endpoint, "hypervisor", "show", "compute-1", "-f", "json"))
     told = [shown[name] for name in ("state", "observing", "agent_version", "agent_is_older")]
     assert told == ["down", True, "0.0.1", True]
+
+
+def test_a_status_and_a_type_are_typed_in_any_case(endpoint: str) -> None:
+    filters = ("--status", "AVAILABLE", "--type", "type-vf")
+    assert NAME in pcictl(endpoint, "device", "list", *filters, "-f", "value", "-c", "Name").split()
+
+
+def test_no_command_is_help_and_no_shell() -> None:
+    ran = subprocess.run([PCICTL], capture_output=True, text=True, check=False, timeout=60, input="", env=as_nobody())
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "device list" in ran.stdout
 
 
 def test_what_is_not_there_is_one_line_on_stderr(endpoint: str) -> None:

@@ -86,10 +86,20 @@ def test_stats_are_the_pools_of_all_hosts_or_of_one(fleet: Fleet) -> None:
     fleet.told("allocation", "create", INSTANCE, "--request", "physical_network=physnet1")
     fleet.centre.report()
     pools = fleet.told("stats")
-    assert [(each["Host"], each["Free"], each["Used"], each["Total"]) for each in pools] == [(A, 1, 0, 1), (B, 1, 1, 2)]
+    counts = [[each[name] for name in ("Host", "Free", "Used", "Blocked", "Total")] for each in pools]
+    assert counts == [[A, 1, 0, 0, 1], [B, 1, 1, 0, 2]]
     (pool,) = fleet.told("stats", "--host", B)
     assert pool == pools[1]
     assert (pool["Physical Network"], pool["Tags"], pool["Parent"]) == ("physnet1", {"rack": "7"}, PF)
+
+
+def test_what_is_neither_free_nor_used_is_blocked(fleet: Fleet) -> None:
+    fleet.told("device", "disable", NAME, "--host", B, "--reason", "x")
+    fleet.centre.report()
+    (host,) = [each for each in fleet.told("hypervisor", "list") if each["Host"] == B]
+    assert [host[name] for name in ("Free", "Used", "Blocked", "Total")] == [1, 0, 1, 2]
+    (pool,) = fleet.told("stats", "--host", B)
+    assert [pool[name] for name in ("Free", "Used", "Blocked", "Total")] == [1, 0, 1, 2]
 
 
 def test_instances_are_listed_and_shown_with_their_devices(fleet: Fleet) -> None:
@@ -97,9 +107,9 @@ def test_instances_are_listed_and_shown_with_their_devices(fleet: Fleet) -> None
     fleet.centre.report()
     (server,) = fleet.told("server", "list", "--long")
     assert (server["ID"], server["Project ID"], server["User ID"], server["Host"]) == (INSTANCE, "p1", "u1", [B])
-    assert server["Addresses"] == [VF, VF2]
+    assert server["PCI Devices"] == [VF, VF2]
     shown = fleet.told("server", "show", INSTANCE)
-    assert [each["uuid"] for each in shown["os-pci:pci_devices"]] == server["PCI Devices"]
+    assert [each["uuid"] for each in shown["os-pci:pci_devices"]] == server["UUIDs"]
     assert fleet.refused("server", "show", "nobody") == "Server nobody holds no PCI device on any host. (HTTP 404)\n"
 
 
