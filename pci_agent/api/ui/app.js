@@ -18,9 +18,9 @@ import * as search from "./search.js";
 import { closed, session, signingIn, signOut } from "./session.js";
 import { empty } from "./table.js";
 
-const VIEWS = { "": overview, devices, instances, host, device, instance, search };
+const VIEWS = new Map(Object.entries({ "": overview, devices, instances, host, device, instance, search }));
 const NAV = [["", "Fleet"], ["devices", "Devices"], ["instances", "Instances"]];
-const WITHIN = { host: "", device: "devices", instance: "instances" };
+const WITHIN = new Map([["host", ""], ["device", "devices"], ["instance", "instances"]]);
 const KEPT = 8;
 
 const main = document.getElementById("main");
@@ -71,12 +71,12 @@ function arrive() {
   untell();
   const hash = location.hash || "#/";
   const { view, name, query } = parse(hash);
-  const module = VIEWS[view];
+  const module = VIEWS.get(view);
   navigation(view);
   const at = { hash, busy: null, fresh: followed, drawn: false };
   followed = false;
   open = at;
-  if (module === undefined) return void patch(main, [h("h1", { tabindex: "-1" }, "Nothing is here"), empty("This page has no such view.", h("a", { href: "#/" }, "To the fleet"))]);
+  if (module === undefined || module.takes?.(name) === false) return nothing();
   at.view = module.open({
     name,
     query,
@@ -93,6 +93,11 @@ function arrive() {
   main.replaceChildren();
   draw(at);
   at.refresh.now();
+}
+
+function nothing() {
+  document.title = "Nothing is here · pci-agent";
+  patch(main, [h("h1", { tabindex: "-1" }, "Nothing is here"), empty("This page has no such view.", h("a", { href: "#/" }, "To the fleet"))]);
 }
 
 // Changes what a view shows of what it has read; the address says so too, and nothing is read anew.
@@ -185,7 +190,7 @@ function told() {
 }
 
 function navigation(view) {
-  const here = view === null ? null : (WITHIN[view] ?? view);
+  const here = view === null ? null : (WITHIN.get(view) ?? view);
   const item = ([to, name]) => h("a", { href: link(to), "aria-current": to === here ? "page" : null, key: to }, name);
   patch(document.getElementById("nav"), view === null ? [] : NAV.map(item));
   document.getElementById("search").hidden = view === null;

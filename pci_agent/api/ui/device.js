@@ -1,9 +1,9 @@
 // One device: what it is, who holds it, why it is offered or not, what became of it, and an operator's word on it.
 
 import { act, agreed } from "./ask.js";
-import { change, Fault, get, path, slowly } from "./api.js";
+import { change, Fault, fits, get, path, slowly } from "./api.js";
 import { h } from "./dom.js";
-import { explanation } from "./explanation.js";
+import { disabled, explanation } from "./explanation.js";
 import { ago, pciId, time } from "./format.js";
 import { history } from "./history.js";
 import { toHost, toInstance } from "./route.js";
@@ -18,6 +18,8 @@ const LASTS = [
   ["604800", "a week from now"],
   ["at", "a time of my own"],
 ];
+
+export const takes = fits;
 
 export function open({ name, query, again, redraw }) {
   let why = null; // what the host says, once it was asked
@@ -88,6 +90,7 @@ function facts(device) {
   const known = [
     ["Name", code(device.dev_id)],
     ["UUID", code(device.uuid)],
+    ["ID", code(device.id)],
     ["Address", code(device.address)],
     ["PCI ID", code(pciId(device))],
     ["Type", device.dev_type],
@@ -99,10 +102,10 @@ function facts(device) {
     ["NUMA node", device.numa_node ?? "none"],
     ["PF", device.parent_addr && code(device.parent_addr)],
     ["Label", device.label],
-    ["Since", time(device.created_at)],
+    ["Known since", time(device.created_at)],
     ["Changed", device.updated_at && h("span", { title: time(device.updated_at) }, ago(device.updated_at))],
   ];
-  const extra = Object.entries(more).filter(([name]) => !(name in tags) && name !== "phys_function");
+  const extra = Object.entries(more).filter(([name]) => !Object.hasOwn(tags, name) && name !== "phys_function");
   const fact = ([name, value]) => value !== null && value !== undefined && h("div", null, h("dt", null, name), h("dd", null, value));
   return h(
     "section",
@@ -119,7 +122,7 @@ function facts(device) {
 
 function orders(device, { own, name, again }) {
   const where = (verb) => path`os-pci/${device.uuid}/` + verb;
-  const disabled = /(^|; )disabled by /.test(device.status_reason ?? "");
+  const kept = disabled(device.status_reason);
 
   async function disable(event) {
     event.preventDefault();
@@ -144,11 +147,11 @@ function orders(device, { own, name, again }) {
   return h(
     "div",
     { class: "orders" },
-    disabled && h("button", { type: "button", key: "enable", on: { click: enable } }, "Enable"),
+    kept && h("button", { type: "button", key: "enable", on: { click: enable } }, "Enable"),
     h(
       "details",
       { key: "disable" },
-      h("summary", null, disabled ? "Disable for another reason" : "Disable"),
+      h("summary", { class: "button" }, kept ? "Disable for another reason" : "Disable"),
       h(
         "form",
         { class: "order", on: { submit: disable } },

@@ -24,14 +24,26 @@ function one(told) {
     h("ol", { class: "entries" }, told.entries.map((entry) => judged(entry, told.decided_by))),
     told.host_use?.length > 0 && [h("h3", null, "The host uses it"), list(told.host_use)],
     told.holders.length > 0 && [h("h3", null, "Held by"), h("ul", null, told.holders.map(holder))],
-    told.cures.length > 0 && [h("h3", null, "What to do"), list(told.cures)],
+    cures(told).length > 0 && [h("h3", null, "What to do"), list(cures(told))],
     told.unknown.length > 0 && [h("h3", null, "Not known"), list(told.unknown)],
   ];
 }
 
-function outcome(told) {
-  if (told.status === null) return null;
-  return `It is ${told.status}${told.status_reason ? `: ${told.status_reason}` : ""}.`;
+// How it stands now goes before how its whitelist alone would have it: what an operator said is in the first only.
+function outcome({ status, status_reason: reason, status_now: now }) {
+  const then = status && (reason ? `${status}, ${reason}` : status);
+  if (now === null || now === then) return then && `It is ${colon(then)}.`;
+  if (disabled(now) || then === null) return `It is ${colon(now)}.`;
+  return `It is ${colon(now)}. By its whitelist it is to be ${colon(then)}.`;
+}
+
+// The word is parted from its reason, as everywhere here.
+const colon = (told) => told.replace(", ", ": ");
+
+export const disabled = (told) => /(^|[;,] )disabled by /.test(told ?? "");
+
+function cures(told) {
+  return disabled(told.status_now) ? [...told.cures, "to have it given again, enable it: the button is above, at its name"] : told.cures;
 }
 
 function judged(entry, decides) {
@@ -45,7 +57,8 @@ function judged(entry, decides) {
 }
 
 function holder(each) {
-  return h("li", null, h("a", { class: "code", href: toInstance(each.instance_uuid) }, each.instance_uuid), `, says ${each.said_by}`);
+  const who = each.instance_uuid ? h("a", { class: "code", href: toInstance(each.instance_uuid) }, each.instance_uuid) : "somebody";
+  return h("li", null, who, `, says ${each.said_by === "the agent's store" ? "its host’s agent" : each.said_by}`);
 }
 
 function list(texts) {

@@ -38,7 +38,7 @@ function changes({ before, after: then, instance_uuid }) {
   const told = instance_uuid === null ? HIDDEN : [...HIDDEN, ...OF_HOLDER];
   return [...new Set([...Object.keys(before ?? {}), ...Object.keys(then ?? {})])]
     .filter((name) => !told.includes(name))
-    .map((name) => (before && name in before ? `${name}: ${written(before[name])} → ${written(then?.[name])}` : `${name}: ${written(then[name])}`))
+    .map((name) => (before && Object.hasOwn(before, name) ? `${name}: ${written(before[name])} → ${written(then?.[name])}` : `${name}: ${written(then[name])}`))
     .join("; ");
 }
 

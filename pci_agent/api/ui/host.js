@@ -12,6 +12,8 @@ import { empty, table } from "./table.js";
 const MOST = 500;
 const UNFOLDED = 10;
 
+export const takes = (name) => name !== "";
+
 export function open({ name, query }) {
   return {
     title: () => name,

@@ -61,7 +61,7 @@ const ORDERS = {
 // The hosts whose name has *find* in it and whose state is *state*, if those are given, in the order asked for.
 export function chosen(hosts, { find = "", state = "", sort = "name", down = false }) {
   const wanted = find.toLowerCase();
-  const order = ORDERS[sort] ?? ORDERS.name;
+  const order = Object.hasOwn(ORDERS, sort) ? ORDERS[sort] : ORDERS.name;
   return hosts
     .filter((host) => host.hypervisor_hostname.toLowerCase().includes(wanted) && (state === "" || host.state === state))
     .sort((one, other) => (down ? -1 : 1) * compare(order(one), order(other)) || compare(ORDERS.name(one), ORDERS.name(other)));

@@ -13,6 +13,8 @@ import { empty, table } from "./table.js";
 const MOST = 200;
 const OVER = new Set(["failed", "freeing", "freed"]);
 
+export const takes = (name) => name !== "";
+
 export function open({ name, again }) {
   return {
     title: () => `Instance ${name}`,

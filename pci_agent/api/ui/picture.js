@@ -61,7 +61,7 @@ const AT_SLOT = /[^:]*$/, AT_BUS = /[^:]*:[^:]*$/;
 function cell(device, shown = AT_SLOT, reason = null) {
   const { address, extra_info: facts, server_uuid: holder, status } = device;
   const [short] = shown.exec(address) ?? [address];
-  const name = { "type-PF": "PF", "type-VF": facts.vf_index === undefined ? "VF" : `VF ${facts.vf_index}` }[device.dev_type];
+  const name = new Map([["type-PF", "PF"], ["type-VF", facts.vf_index === undefined ? "VF" : `VF ${facts.vf_index}`]]).get(device.dev_type);
   return h(
     "li",
     { key: device.uuid },

@@ -31,7 +31,7 @@ const MEANINGS = {
 };
 
 // The name in class names; what isn't known is "other", and is still shown in its own words.
-export const kind = (status) => (status in SHAPES ? status : "other");
+export const kind = (status) => (Object.hasOwn(SHAPES, status) ? status : "other");
 
 export function shape(status) {
   return svg("svg", { class: `shape is-${kind(status)}`, viewBox: "0 0 12 12", "aria-hidden": "true" }, SHAPES[kind(status)]());

@@ -145,4 +145,24 @@ def test_what_is_empty_says_the_cure(shown: Shown, browser: Browser) -> None:
         someone.sees("This host offers no device. Its whitelist, [pci] device_spec, names none that is there.")
         someone.goes_to("devices?hypervisor=nowhere", "Devices")
         someone.sees("No device is like that.")
-        someone.goes_to("nonsense", "Nothing is here")
+
+
+@pytest.mark.parametrize(
+    "view", ["nonsense", "constructor", "__proto__", "device/..", "device/%2e%2e", "device/", "host/", "instance/"]
+)
+def test_what_is_no_view_shows_that_nothing_is_here(shown: Shown, browser: Browser, view: str) -> None:
+    _, url = shown
+    with reader(browser, url) as someone:
+        someone.goes_to(view, "Nothing is here")
+        expect(someone.page).to_have_title("Nothing is here · pci-agent")
+
+
+def test_why_a_disabled_device_is_not_given_says_so_and_the_cure(shown: Shown, browser: Browser) -> None:
+    looked, url = shown
+    with reader(browser, url) as someone:
+        someone.goes_to(f"device/{looked.device(LAB, '0000:61:00.0')['uuid']}", "pci_0000_61_00_0")
+        why = someone.page.get_by_role("region", name="Why it is offered, or not")
+        expect(why).to_contain_text("It is unavailable: disabled by REST: its fan is broken.")
+        expect(why).to_contain_text("to have it given again, enable it")
+        expect(why).not_to_contain_text("It is available")
+        someone.keeps("disabled-device")
