@@ -3,10 +3,10 @@
 import { after, fits, get, path } from "./api.js";
 import { h } from "./dom.js";
 import { ago, number, pciId, plural, time } from "./format.js";
-import { counts } from "./hosts.js";
+import { counts, of as countsOf } from "./hosts.js";
 import { picture } from "./picture.js";
 import { link, toDevice, toInstance } from "./route.js";
-import { badge, legend } from "./status.js";
+import { badge, blockedMeans, legend } from "./status.js";
 import { empty, table } from "./table.js";
 
 const MOST = 500;
@@ -16,7 +16,7 @@ export const takes = (name) => name !== "";
 
 export function open({ name, query }) {
   return {
-    title: () => name,
+    title: (data) => data?.host.hypervisor_hostname ?? name,
     async read(signal) {
       const listed = get("os-pci/detail", { hypervisor: name, limit: MOST, marker: query.after }, signal);
       const [host, page] = await Promise.all([named(name, signal), listed]);
@@ -35,7 +35,7 @@ export function open({ name, query }) {
             " on the host says what each entry matches.",
           ])
         : [drawn(devices, next, host, query), held(devices), groups(devices)],
-      stats(host["os-pci:pci_stats"]),
+      stats(host),
     ],
   };
 }
@@ -58,7 +58,7 @@ function head(host) {
     fact("Last heard of", h("span", { title: time(host.last_seen) }, ago(host.last_seen))),
     fact("Free", number(all.free)),
     fact("Held", number(all.held)),
-    fact("Not offered", number(all.blocked)),
+    fact("Blocked", number(all.blocked)),
     fact("Agent", host.agent_version ?? "unknown"),
     fact("Node id", h("span", { class: "code" }, host.id)),
   );
@@ -153,7 +153,8 @@ function groups(devices) {
   );
 }
 
-function stats(pools) {
+function stats(host) {
+  const pools = host["os-pci:pci_stats"];
   if (pools.length === 0) return null;
   const known = new Set(["count", "free", "used", "total", "vendor_id", "product_id", "numa_node", "dev_type", "parent_addr"]);
   const tags = (pool) => Object.entries(pool).filter(([name]) => !known.has(name));
@@ -162,9 +163,10 @@ function stats(pools) {
     { name: "PF", of: (pool) => (pool.parent_addr ? h("span", { class: "code" }, pool.parent_addr) : "–") },
     { name: "Tags", wide: true, of: (pool) => tags(pool).map(([name, value]) => `${name}=${value ?? "null"}`).join(", ") || "–" },
     { name: "NUMA node", number: true, of: (pool) => pool.numa_node ?? "–" },
-    { name: "Free", number: true, of: (pool) => number(pool.free) },
+    { name: "Free", number: true, of: (pool) => number(countsOf(pool, host).free) },
     { name: "Held", number: true, of: (pool) => number(pool.used) },
+    { name: "Blocked", number: true, of: (pool) => number(countsOf(pool, host).blocked) },
     { name: "Total", number: true, of: (pool) => number(pool.total) },
   ];
-  return h("section", { "aria-labelledby": "stats" }, h("h2", { id: "stats" }, "PCI stats"), table("Pools of this host", columns, pools));
+  return h("section", { "aria-labelledby": "stats" }, h("h2", { id: "stats" }, "PCI stats"), table("Pools of this host", columns, pools), blockedMeans());
 }

@@ -1,5 +1,5 @@
 // What a fleet's hosts add up to. Free is what can be given now: so the free devices of a host that is down, or whose
-// agent only observes, are not; with those that nobody holds and nobody can have they are "not offered".
+// agent only observes, are not; with those that nobody holds and nobody can have they are "blocked".
 
 export const reachable = (host) => host.state === "up" && !host.observing;
 
@@ -7,7 +7,7 @@ export function counts(host) {
   return added(host["os-pci:pci_stats"].map((pool) => of(pool, host)));
 }
 
-function of(pool, host) {
+export function of(pool, host) {
   const free = reachable(host) ? pool.free : 0;
   return { free, held: pool.used, blocked: Math.max(0, pool.total - free - pool.used), total: pool.total };
 }

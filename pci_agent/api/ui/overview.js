@@ -6,7 +6,7 @@ import { h, unseen } from "./dom.js";
 import { ago, number, pciId, plural, time } from "./format.js";
 import { added, chosen, counts, kinds, remarks } from "./hosts.js";
 import { link, toHost } from "./route.js";
-import { badge, bar } from "./status.js";
+import { badge, bar, blockedMeans } from "./status.js";
 import { empty, table } from "./table.js";
 
 const PAGE = 50;
@@ -44,7 +44,7 @@ function figures(hosts) {
     figure("Hosts down", hosts.length - up, hosts.length > up ? "down" : "none"),
     figure("Devices free", all.free, "available"),
     figure("Held", all.held, "allocated"),
-    figure("Not offered", all.blocked, "unavailable"),
+    figure("Blocked", all.blocked, "unavailable"),
     figure("In all", all.total, "none"),
   );
 }
@@ -66,11 +66,7 @@ function networks(lines) {
       ? empty("No device is offered.", ["Write what may be given into ", h("code", null, "[pci] device_spec"), " on the hosts."])
       : table("Devices by physical network and kind", columns, shown, { key: (line) => line.key }),
     lines.length > shown.length && h("p", { class: "faint" }, `${plural(lines.length - shown.length, "more kind")} not shown.`),
-    h(
-      "p",
-      { class: "faint small" },
-      "Not offered: in the host’s own use, disabled, kept by a relative’s holder, or on a host that is down or only observes.",
-    ),
+    blockedMeans(),
   );
 }
 
@@ -83,7 +79,7 @@ function numbers() {
   return [
     { name: "Free", sort: "free", number: true, of: (line) => number((line.counts ?? line).free) },
     { name: "Held", sort: "held", number: true, of: (line) => number((line.counts ?? line).held) },
-    { name: "Not offered", sort: "blocked", number: true, of: (line) => number((line.counts ?? line).blocked) },
+    { name: "Blocked", sort: "blocked", number: true, of: (line) => number((line.counts ?? line).blocked) },
     { name: "Total", sort: "total", number: true, of: (line) => number((line.counts ?? line).total) },
   ];
 }

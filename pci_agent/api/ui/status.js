@@ -50,7 +50,11 @@ export function legend() {
   );
 }
 
-// A bar of what is free, held and not offered. The numbers stand beside it, so it is read to nobody.
+export function blockedMeans() {
+  return h("p", { class: "faint small" }, "Blocked: neither free nor held, as it is in the host’s own use, disabled, kept by a relative’s holder, or on a host that is down or only observes.");
+}
+
+// A bar of what is free, held and blocked. The numbers stand beside it, so it is read to nobody.
 export function bar({ free, held, blocked }) {
   const total = free + held + blocked || 1;
   const part = (count) => (count / total) * 100;
