@@ -13,6 +13,10 @@ import { empty, table } from "./table.js";
 const MOST = 200;
 const OVER = new Set(["failed", "freeing", "freed"]);
 
+// A claim that nobody confirmed ends by itself: then it holds nothing any more, and there is nothing to confirm or free.
+const lapsed = (request) => request.state === "done" && !request.confirmed && request.devices.length === 0;
+const isOver = (request) => OVER.has(request.state) || lapsed(request);
+
 export const takes = (name) => name !== "";
 
 export function open({ name, again }) {
@@ -79,7 +83,7 @@ function holds(devices, hosts) {
 }
 
 function buttons(name, requests, hosts, again) {
-  const claimed = requests.filter((request) => request.state === "done" && !request.confirmed);
+  const claimed = requests.filter((request) => request.state === "done" && !request.confirmed && !lapsed(request));
   const at = path`os-pci/allocations/${name}`;
   const confirm = async (event) => {
     const button = event.currentTarget;
@@ -135,8 +139,8 @@ function asked(name, requests, again) {
     { name: "State", of: (request) => stands(request) },
     { name: "Host", of: (request) => (request.hypervisor_hostname ? h("a", { href: toHost(request.hypervisor_hostname) }, request.hypervisor_hostname) : "none") },
     { name: "Devices", wide: true, of: (request) => request.devices.map((device, number) => [number > 0 && ", ", h("a", { class: "code", href: toDevice(device.uuid) }, device.address)]) },
-    { name: "Note", wide: true, of: (request) => request.reason },
-    { name: "Act", of: (request) => !OVER.has(request.state) && h("button", { type: "button", on: { click: free(request) } }, "Free ", h("span", { class: "unseen" }, `request ${request.request_id}`)) },
+    { name: "Note", wide: true, of: (request) => (lapsed(request) ? "Its claim ended unconfirmed, or its host has yet to tell of it." : request.reason) },
+    { name: "Act", of: (request) => !isOver(request) && h("button", { type: "button", on: { click: free(request) } }, "Free ", h("span", { class: "unseen" }, `request ${request.request_id}`)) },
   ];
   return h(
     "section",
@@ -149,6 +153,7 @@ function asked(name, requests, again) {
 }
 
 function stands(request) {
+  if (lapsed(request)) return "over";
   if (request.state !== "done") return request.state;
   return badge(request.confirmed ? "allocated" : "claimed");
 }

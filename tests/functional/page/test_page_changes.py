@@ -42,6 +42,18 @@ def test_claims_are_confirmed_and_freed_only_by_somebody_who_agrees(operator: Re
     assert looked.device(LAB, "0000:41:10.0")["status"] == "available"
 
 
+def test_a_claim_that_ended_by_itself_is_over(operator: Reader, looked: Looked) -> None:
+    host = looked.fleet.hosts[LAB]
+    host.boottime += 3600
+    host.agent.expire()
+    looked.fleet.report()
+    operator.goes_to(f"instance/{DATABASE}", DATABASE)
+    operator.sees("It holds no device.")
+    expect(operator.row("database-1")).to_contain_text("over")
+    expect(operator.row("database-1")).not_to_contain_text("claimed")
+    expect(operator.page.locator("main").get_by_role("button")).to_have_count(0)
+
+
 def test_what_a_host_does_not_answer_is_said(operator: Reader, looked: Looked) -> None:
     looked.fleet.agents.lost |= {(LAB, "free"), (LAB, "explain")}
     operator.goes_to(f"instance/{DATABASE}", DATABASE)
