@@ -13,6 +13,9 @@ export class Fault extends Error {
 
 export class Away extends Error {}
 
+// Whether an answer stays the same however often one asks: it is the asking that must change.
+export const final = (error) => error instanceof Fault && error.code < 500 && ![408, 429].includes(error.code);
+
 // path`os-pci/${uuid}`: names become one part of the path each.
 export function path(parts, ...names) {
   return parts.reduce((told, part, number) => told + encodeURIComponent(names[number - 1]) + part);

@@ -1,7 +1,7 @@
 // Puts the page together: the address says which view is open; the view reads, draws, and is read and drawn again.
 // What was read is kept while the API is away, and said to be old.
 
-import { Fault } from "./api.js";
+import { Fault, final } from "./api.js";
 import { tell, untell } from "./ask.js";
 import { h } from "./dom.js";
 import * as device from "./device.js";
@@ -129,7 +129,7 @@ function draw(at) {
   document.title = `${at.view.title(data)} · pci-agent`;
   const within = main.contains(document.activeElement);
   if (data !== null) patch(main, at.view.draw(data).flat(Infinity).filter(Boolean));
-  else patch(main, [error ? trouble(error) : h("p", { class: "reading", key: "reading" }, "Reading…")]);
+  else patch(main, error ? refused(at, error) : [h("p", { class: "reading", key: "reading" }, "Reading…")]);
   if (within && !main.contains(document.activeElement)) main.querySelector("h1")?.focus(); // what had the focus is gone
   main.toggleAttribute("data-old", data !== null && error !== null);
   freshness();
@@ -151,13 +151,19 @@ function settle(at) {
   }
 }
 
+// A view whose reader wrote what the API can't use shows what they wrote, to be mended.
+function refused({ view }, fault) {
+  const own = fault instanceof Fault && fault.code === 400 ? view.refused?.(fault) : null;
+  return own ? own.flat(Infinity).filter(Boolean) : [trouble(fault)];
+}
+
 function trouble(fault) {
   const code = fault instanceof Fault ? fault.code : null;
   const cure = {
     403: ["What your own instances hold is under ", h("a", { href: link("instances") }, "Instances"), "."],
     404: h("a", { href: "#/" }, "To the fleet"),
   }[code];
-  return h("div", { class: "trouble", key: "trouble" }, h("h1", { tabindex: "-1" }, { 403: "It isn’t for you", 404: "It isn’t there" }[code] ?? "It can’t be shown"), empty(fault.message, cure ?? "It is tried again by itself."));
+  return h("div", { class: "trouble", key: "trouble" }, h("h1", { tabindex: "-1" }, { 403: "It isn’t for you", 404: "It isn’t there" }[code] ?? "It can’t be shown"), empty(fault.message, cure ?? (final(fault) ? "Asking again would not change that." : "It is tried again by itself.")));
 }
 
 function freshness() {
@@ -185,6 +191,7 @@ function age() {
 function told() {
   const { at, error, next, busy, data } = open?.refresh?.state ?? {};
   if (busy && data === null) return open.busy ?? "Reading…";
+  if (error && final(error)) return "";
   if (error) return next ? `Tried again in ${span((next - Date.now()) / 1000)}` : "Trying again…";
   return at ? `Read ${span((Date.now() - at) / 1000)} ago` : "";
 }

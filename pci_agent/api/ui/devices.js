@@ -1,32 +1,47 @@
-// The devices of all hosts, filtered as the API filters them, page by page.
+// The devices of all hosts, filtered as the API filters them, page by page. Every condition that stands in the address
+// goes to the API, which refuses what it doesn't know; those without a field of their own are said in words.
 
 import { after, get } from "./api.js";
 import { h } from "./dom.js";
-import { brief, pciId } from "./format.js";
+import { address, brief, pciId, plural } from "./format.js";
 import { link, toDevice, toHost, toInstance } from "./route.js";
 import { badge, STATUSES, TYPES } from "./status.js";
 import { empty, table } from "./table.js";
 
 const PAGE = 100;
-const FILTERS = ["status", "dev_type", "hypervisor", "physical_network", "vendor_id", "product_id"];
+const FIELDS = ["status", "dev_type", "hypervisor", "physical_network", "vendor_id", "product_id", "address", "instance_uuid"];
 const SHOWN = STATUSES.slice(0, 5);
+const TAG = "tag:";
 
 export function open({ query, go }) {
-  const asked = Object.fromEntries(FILTERS.map((name) => [name, query[name] ?? ""]));
+  const { after: at = "", ...asked } = query;
   return {
     title: () => "Devices",
-    read: (signal) => get("os-pci/detail", { ...asked, limit: PAGE, marker: query.after }, signal),
-    draw: (page) => [
-      h("h1", { tabindex: "-1" }, "Devices"),
-      filter(asked, go),
-      page.pci_devices.length === 0
-        ? Object.values(asked).some(Boolean)
-          ? empty("No device is like that.", ["Ask for less, or see ", h("a", { href: link("devices") }, "all devices"), "."])
-          : empty("No host offers a device yet.", ["Write what may be given into ", h("code", null, "[pci] device_spec"), " on the hosts."])
-        : table("Devices", COLUMNS, page.pci_devices, { key: (device) => device.uuid }),
-      turning(asked, query.after, after(page, "pci_devices")),
-    ],
+    read: (signal) => get("os-pci/detail", { limit: PAGE, ...asked, ...(at === "" ? {} : { marker: at }) }, signal),
+    draw: (page) => drawn(page, at),
+    refused: (fault) => [heading(), filter(asked, go, fault), others(asked), h("p", { class: "bad", role: "alert" }, fault.message.replace(/ Known here:.*/s, ""))],
   };
+
+  function drawn(page, at) {
+    const next = after(page, "pci_devices");
+    const count = page.pci_devices.length;
+    return [
+      heading(),
+      filter(asked, go),
+      others(asked),
+      count > 0 && h("p", { class: "faint", role: "status" }, `${plural(count, "device")}${at || next ? " on this page" : ""}`),
+      count > 0
+        ? table("Devices", COLUMNS, page.pci_devices, { key: (device) => device.uuid })
+        : Object.values(asked).some(Boolean)
+          ? empty("No device is like that.", ["Ask for less, or see ", h("a", { href: link("devices") }, "all devices"), "."])
+          : empty("No host offers a device yet.", ["Write what may be given into ", h("code", null, "[pci] device_spec"), " on the hosts."]),
+      turning(asked, at, next),
+    ];
+  }
+}
+
+function heading() {
+  return h("h1", { tabindex: "-1" }, "Devices");
 }
 
 export const COLUMNS = [
@@ -40,21 +55,51 @@ export const COLUMNS = [
   { name: "Instance", of: (device) => (device.server_uuid ? h("a", { class: "code", href: toInstance(device.server_uuid), title: device.server_uuid }, brief(device.server_uuid)) : "–") },
 ];
 
-function filter(asked, go) {
-  const field = (name, told, size) => h("label", null, told, " ", h("input", { name, value: asked[name], maxlength: "255", size, autocomplete: "off", spellcheck: "false" }));
-  const choice = (name, told, values) =>
-    h("label", null, told, " ", h("select", { name }, ["", ...values].map((value) => h("option", { value, selected: value === asked[name] }, value || "any"))));
+function filter(asked, go, fault = null) {
+  const [, wrong = ""] = /^Query parameter '([^']*)'/.exec(fault?.message) ?? [];
+  const amiss = (name) => (wrong === name || (name === "tag" && wrong.startsWith(TAG)) ? "true" : null);
+  const [tag = null] = tags(asked);
+  const field = (name, told, size, more = {}) =>
+    h("label", null, told, " ", h("input", { name, value: asked[name] ?? "", maxlength: "255", size, autocomplete: "off", spellcheck: "false", "aria-invalid": amiss(name), ...more }));
+  const choice = (name, told, values) => {
+    const strange = asked[name] && !values.includes(asked[name]) ? [asked[name]] : [];
+    const options = ["", ...values, ...strange].map((value) => h("option", { value, selected: value === (asked[name] ?? "") }, value || "any"));
+    return h("label", null, told, " ", h("select", { name, "aria-invalid": amiss(name) }, options));
+  };
   return h(
     "form",
-    { class: "filter", on: { submit: (event) => (event.preventDefault(), go(link("devices", "", Object.fromEntries(new FormData(event.target))))) } },
+    { class: "filter", on: { submit: (event) => (event.preventDefault(), go(link("devices", "", wanted(event.target, asked)))) } },
     choice("status", "Status", SHOWN),
     choice("dev_type", "Type", TYPES),
     field("hypervisor", "Host", 14),
     field("physical_network", "Network", 10),
-    field("vendor_id", "Vendor", 5),
-    field("product_id", "Product", 5),
+    field("vendor_id", "Vendor", 5, { placeholder: "8086" }),
+    field("product_id", "Product", 5, { placeholder: "10ca" }),
+    field("address", "Address", 12, { placeholder: "0000:04:10.0" }),
+    field("instance_uuid", "Instance", 14, { placeholder: "uuid" }),
+    field("tag", "Tag", 10, { value: tag ?? "", placeholder: "rack=7", pattern: "[^=]+=.+", title: "NAME=VALUE" }),
     h("button", { type: "submit" }, "Filter"),
   );
+}
+
+// What the form says, with those conditions that have no field in it.
+function wanted(form, asked) {
+  const { tag, ...given } = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
+  const [first] = tags(asked);
+  const [name, ...value] = tag.split("=");
+  const kept = Object.entries(asked).filter(([each]) => !FIELDS.includes(each) && each !== named(first));
+  return { ...Object.fromEntries(kept), ...given, address: address(given.address) ?? given.address, ...(tag && { [TAG + name.trim()]: value.join("=").trim() }) };
+}
+
+const tags = (asked) => Object.entries(asked).filter(([name]) => name.startsWith(TAG)).map(([name, value]) => `${name.slice(TAG.length)}=${value}`);
+const named = (tag) => tag && TAG + tag.split("=")[0];
+
+function others(asked) {
+  const [first] = tags(asked);
+  const also = Object.entries(asked).filter(([name, value]) => value !== "" && !FIELDS.includes(name) && name !== named(first));
+  if (also.length === 0) return null;
+  const without = (name) => link("devices", "", Object.fromEntries(Object.entries(asked).filter(([each]) => each !== name)));
+  return h("p", null, "Only those with ", also.map(([name, value], place) => [place > 0 && ", ", h("span", { class: "code" }, `${name}=${value}`), " (", h("a", { href: without(name) }, `drop ${name}`), ")"]), ".");
 }
 
 function turning(asked, at, next) {

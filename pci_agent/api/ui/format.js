@@ -33,3 +33,13 @@ export function span(seconds) {
 export const brief = (name) => (/^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(name) ? name.slice(0, 8) : name);
 
 export const pciId = (device) => `${device.vendor_id}:${device.product_id}`;
+
+const ADDRESS = /^(?:pci_)?(?:([0-9a-f]{1,8})[:_])?([0-9a-f]{1,2})[:_]([0-9a-f]{1,2})[._]([0-7])$/i;
+
+// The address that a word is short for, in full; null where it is none.
+export function address(word) {
+  const found = ADDRESS.exec(word);
+  if (found === null) return null;
+  const [, domain = "0", bus, slot, which] = found;
+  return `${domain.padStart(4, "0")}:${bus.padStart(2, "0")}:${slot.padStart(2, "0")}.${which}`.toLowerCase();
+}

@@ -1,5 +1,7 @@
 // Reads again and again while somebody looks: at rest while the page is hidden, ever more rarely while nothing answers,
-// and never more than a twentieth of the time, so that a great fleet isn't asked for all of itself all the time.
+// not at all where the answer would be the same, and never more than a twentieth of the time, so that a great fleet isn't asked for all of itself all the time.
+
+import { final } from "./api.js";
 
 const EVERY_MS = 10_000;
 const FIRST_RETRY_MS = 2_000;
@@ -56,7 +58,7 @@ export class Refresh {
   later(took) {
     const retry = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1));
     const wait = this.failures ? retry : Math.max(EVERY_MS, took * SHARE);
-    if (this.stop.signal.aborted) return;
+    if (this.stop.signal.aborted || final(this.state.error)) return;
     this.tell({ next: Date.now() + wait });
     if (!document.hidden) this.wait(wait);
   }

@@ -4,22 +4,13 @@
 import { everything, Fault, fits, get, path } from "./api.js";
 import { COLUMNS } from "./devices.js";
 import { h } from "./dom.js";
-import { number } from "./format.js";
+import { address, number } from "./format.js";
 import { toDevice, toHost, toInstance } from "./route.js";
 import { badge } from "./status.js";
 import { empty, table } from "./table.js";
 
 const MOST = 50;
-const ADDRESS = /^(?:pci_)?(?:([0-9a-f]{1,8})[:_])?([0-9a-f]{1,2})[:_]([0-9a-f]{1,2})[._]([0-7])$/i;
 const IDS = /^(?:0x)?([0-9a-f]{4}):(?:0x)?([0-9a-f]{4})$/i;
-
-// The address that a word is short for, in full; null where it is none.
-export function address(word) {
-  const found = ADDRESS.exec(word);
-  if (found === null) return null;
-  const [, domain = "0", bus, slot, which] = found;
-  return `${domain.padStart(4, "0")}:${bus.padStart(2, "0")}:${slot.padStart(2, "0")}.${which}`.toLowerCase();
-}
 
 export function open({ query, replace }) {
   const word = (query.q ?? "").trim();

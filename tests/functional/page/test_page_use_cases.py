@@ -28,7 +28,7 @@ def test_the_pci_stats_of_hypervisors(shown: Shown, browser: Browser) -> None:
     with reader(browser, url) as someone:
         someone.goes_to("", "Fleet")
         expect(someone.page.locator(".figures")).to_have_text(
-            re.compile(r"Hosts up3Hosts down0Devices free14Held3Not offered3In all20")
+            re.compile(r"Hosts up3Hosts down0Devices free14Held3Blocked3In all20")
         )
         kind = someone.page.get_by_role("table", name="Devices by physical network and kind").locator("tbody tr")
         expect(kind.filter(has_text="8086:10ca").filter(has_text="physnet1")).to_contain_text("physnet1")
@@ -43,6 +43,7 @@ def test_the_pci_stats_of_hypervisors(shown: Shown, browser: Browser) -> None:
             "0",
             "2",
             "2",
+            "0",
             "4",
         ]
 
@@ -62,6 +63,50 @@ def test_the_devices_on_the_nodes(shown: Shown, browser: Browser) -> None:
         assert "status=claimed" in someone.page.url
         someone.page.go_back()
         expect(someone.page.locator("tbody tr")).to_have_count(20)
+
+
+def test_every_filter_that_rest_knows_counts_and_another_is_refused(shown: Shown, browser: Browser) -> None:
+    _, url = shown
+    with reader(browser, url) as someone:
+        rows = someone.page.locator("tbody tr")
+        someone.goes_to(f"devices?instance_uuid={WEB}", "Devices")
+        expect(rows).to_have_count(2)
+        someone.sees("2 devices")
+        expect(someone.page.get_by_role("textbox", name="Instance")).to_have_value(WEB)
+        someone.goes_to("devices?tag:rack=7&request_id=nobodys", "Devices")
+        someone.sees("Only those with request_id=nobodys (drop request_id).")
+        expect(rows).to_have_count(0)
+        someone.page.get_by_role("link", name="drop request_id").click()
+        expect(rows).to_have_count(2)
+        expect(someone.page.get_by_label("Tag")).to_have_value("rack=7")
+        someone.page.get_by_role("textbox", name="Address").fill("61:00.1")
+        someone.page.get_by_role("button", name="Filter").click()
+        expect(rows).to_have_count(1)
+        assert "tag%3Arack=7" in someone.page.url
+        someone.goes_to("devices?colour=red", "Devices")
+        expect(someone.page.get_by_role("alert")).to_contain_text("Query parameter 'colour'")
+
+
+def test_a_filter_that_cannot_be_used_stays_to_be_mended(shown: Shown, browser: Browser) -> None:
+    _, url = shown
+    asked: list[str] = []
+    with reader(browser, url) as someone:
+        someone.page.clock.install()
+        someone.goes_to("devices", "Devices")
+        someone.page.get_by_label("Vendor").fill("Intel")
+        someone.page.get_by_role("button", name="Filter").click()
+        alert = someone.page.locator("main").get_by_role("alert")
+        expect(alert).to_contain_text("vendor_id")
+        expect(alert).not_to_contain_text("Known here")
+        expect(someone.page.get_by_label("Vendor")).to_have_value("Intel")
+        expect(someone.page.get_by_label("Vendor")).to_have_attribute("aria-invalid", "true")
+        someone.keeps("refused-filter")
+        someone.page.on("request", lambda request: asked.append(request.url))
+        someone.page.clock.run_for(120_000)
+        assert asked == []
+        someone.page.get_by_label("Vendor").fill("8086")
+        someone.page.get_by_role("button", name="Filter").click()
+        expect(someone.page.locator("tbody tr")).to_have_count(18)
 
 
 def test_a_device_in_full_found_by_its_name(shown: Shown, browser: Browser) -> None:
