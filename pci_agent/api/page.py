@@ -40,6 +40,7 @@ FILES = (
     "dom.js",
     "explanation.js",
     "format.js",
+    "function.js",
     "history.js",
     "host.js",
     "hosts.js",

@@ -7,6 +7,7 @@ import { h } from "./dom.js";
 import * as device from "./device.js";
 import * as devices from "./devices.js";
 import { span, time } from "./format.js";
+import * as unlisted from "./function.js";
 import * as host from "./host.js";
 import * as instance from "./instance.js";
 import * as instances from "./instances.js";
@@ -18,9 +19,9 @@ import * as search from "./search.js";
 import { closed, session, signingIn, signOut } from "./session.js";
 import { empty } from "./table.js";
 
-const VIEWS = new Map(Object.entries({ "": overview, devices, instances, host, device, instance, search }));
+const VIEWS = new Map(Object.entries({ "": overview, devices, instances, host, device, function: unlisted, instance, search }));
 const NAV = [["", "Fleet"], ["devices", "Devices"], ["instances", "Instances"]];
-const WITHIN = new Map([["host", ""], ["device", "devices"], ["instance", "instances"]]);
+const WITHIN = new Map([["host", ""], ["device", "devices"], ["function", ""], ["instance", "instances"]]);
 const KEPT = 8;
 
 const main = document.getElementById("main");
@@ -88,7 +89,7 @@ function arrive() {
     replace: (there) => ((followed = true), location.replace(there)),
   });
   const known = kept.get(hash);
-  at.refresh = new Refresh((signal) => at.view.read(signal), () => open === at && draw(at));
+  at.refresh = new Refresh((signal) => at.view.read(signal), () => open === at && draw(at), at.view.once);
   if (known) Object.assign(at.refresh.state, { data: known.data, at: known.at });
   main.replaceChildren();
   draw(at);

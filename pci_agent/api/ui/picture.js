@@ -3,7 +3,7 @@
 
 import { h, unseen } from "./dom.js";
 import { brief, pciId, plural } from "./format.js";
-import { toDevice } from "./route.js";
+import { toDevice, toFunction } from "./route.js";
 import { kind, shape } from "./status.js";
 
 // [{node, cards: [{address, pf, vfs}], alone: [device]}], by node; those without one come last.
@@ -45,11 +45,12 @@ export function picture(devices) {
 }
 
 function drawnCard({ address, pf, vfs }) {
-  const facts = pf ? [pciId(pf), pf.extra_info.netdevs, pf.extra_info.driver, pf.tags.physical_network] : ["the PF itself is not offered"];
+  const facts = pf ? [pciId(pf), pf.extra_info.netdevs, pf.extra_info.driver, pf.tags.physical_network] : [];
+  const unlisted = () => ["the PF itself is not offered: ", h("a", { href: toFunction(address, vfs[0].hypervisor_hostname) }, "why?", unseen(` ${address}`))];
   return h(
     "article",
     { class: "card", key: address, "aria-label": `Card ${address}` },
-    h("h4", null, h("span", { class: "code" }, address), " ", h("span", { class: "faint" }, facts.filter(Boolean).join(" · "))),
+    h("h4", null, h("span", { class: "code" }, address), " ", h("span", { class: "faint" }, pf ? facts.filter(Boolean).join(" · ") : unlisted())),
     pf && h("ul", { class: "cells of-pf" }, cell(pf, AT_SLOT, pf.status_reason)),
     vfs.length > 0 && h("ul", { class: "cells", "aria-label": `VFs of ${address}` }, vfs.map((device) => cell(device))),
   );
@@ -76,6 +77,7 @@ function cell(device, shown = AT_SLOT, reason = null) {
       },
       h("span", { class: "cell-name" }, shape(status), unseen(address), h("span", { class: "code", "aria-hidden": "true" }, short), h("span", { class: "cell-kind" }, " ", name ?? pciId(device))),
       h("span", { class: "cell-status" }, " ", status, reason && `: ${reason}`),
+      reason === null && status === "unavailable" && device.status_reason && h("span", { class: "cell-reason" }, unseen(": "), device.status_reason),
       h(
         "span",
         { class: "cell-more" },

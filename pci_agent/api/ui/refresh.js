@@ -10,8 +10,9 @@ const SHARE = 20;
 
 // read(signal) gives data; told({data, error, at, next}) hears what became of it. *at* is when the last data came.
 export class Refresh {
-  constructor(read, told) {
+  constructor(read, told, once = false) {
     this.read = read;
+    this.once = once; // what a host must be asked for is read when the reader asks
     this.told = told;
     this.state = { data: null, error: null, at: null, next: null, busy: false };
     this.failures = 0;
@@ -58,7 +59,7 @@ export class Refresh {
   later(took) {
     const retry = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1));
     const wait = this.failures ? retry : Math.max(EVERY_MS, took * SHARE);
-    if (this.stop.signal.aborted || final(this.state.error)) return;
+    if (this.stop.signal.aborted || final(this.state.error) || (this.once && this.failures === 0)) return;
     this.tell({ next: Date.now() + wait });
     if (!document.hidden) this.wait(wait);
   }

@@ -15,6 +15,7 @@ export function link(view, name = "", query = {}) {
 
 export const toHost = (name) => link("host", name);
 export const toDevice = (uuid) => link("device", uuid);
+export const toFunction = (address, host) => link("function", address, { host });
 export const toInstance = (uuid) => link("instance", uuid);
 
 function unescaped(name) {
