@@ -40,9 +40,9 @@ export function slowly(where, query, signal) {
   return ask("GET", `v3/${where}?${given}`, { signal, patience: LONG_PATIENCE_MS });
 }
 
-// A whole list, page by page; *told* hears how much there is so far. Only a link's marker is taken from it: a proxy may
+// A whole list, or about *most* of it, page by page; *told* hears how much there is so far. Only a link's marker is taken from it: a proxy may
 // know this place by another address.
-export async function everything(where, key, query, signal, told = () => {}) {
+export async function everything(where, key, query, signal, told = () => {}, most = Infinity) {
   const items = [];
   let marker = "";
   do {
@@ -50,7 +50,7 @@ export async function everything(where, key, query, signal, told = () => {}) {
     items.push(...page[key]);
     marker = after(page, key);
     told(items.length);
-  } while (marker !== "");
+  } while (marker !== "" && items.length < most);
   return items;
 }
 

@@ -1,5 +1,5 @@
-// Finds what a word may mean: an address, however short, a device's name or uuid, an instance, ids, a host. What it can
-// only mean in one way is shown at once.
+// Finds what a word may mean: an address, however short, a device's name, uuid or id, an instance or the beginning of its
+// uuid, ids, a host. What it can only mean in one way is shown at once.
 
 import { everything, Fault, fits, get, path } from "./api.js";
 import { COLUMNS } from "./devices.js";
@@ -10,6 +10,8 @@ import { badge } from "./status.js";
 import { empty, table } from "./table.js";
 
 const MOST = 50;
+const MOST_INSTANCES = 5000;
+const BEGINNING = /^[0-9a-f]{4,8}(?:-[0-9a-f-]*)?$/i;
 const IDS = /^(?:0x)?([0-9a-f]{4}):(?:0x)?([0-9a-f]{4})$/i;
 
 export function open({ query, replace }) {
@@ -19,7 +21,7 @@ export function open({ query, replace }) {
     async read(signal) {
       if (word === "") return { hosts: [], devices: [], instances: [] };
       const [hosts, devices, held] = await Promise.all([hostsLike(word, signal), devicesLike(word, signal), heldBy(word, signal)]);
-      const found = { hosts, devices, instances: held.length > 0 ? [word] : [] };
+      const found = { hosts, devices, instances: held };
       const one = only(found);
       if (one !== null) replace(one);
       return found;
@@ -32,13 +34,13 @@ export function open({ query, replace }) {
           h("code", null, "0000:04:10.0"),
           " or ",
           h("code", null, "04:10.0"),
-          "), a device’s name or uuid, ",
+          ") of a device, or of a PF whose VFs are offered; a device’s name, uuid or id; ",
           h("code", null, "vendor:product"),
-          ", an instance’s uuid, or a part of a host’s name.",
+          "; an instance’s uuid, or its first 4 signs or more; a host’s id or a part of its name.",
         ]),
       hosts.length > 0 && h("section", { "aria-labelledby": "of-hosts" }, h("h2", { id: "of-hosts" }, "Hosts"), hostsTable(hosts.slice(0, MOST)), more(hosts)),
-      instances.length > 0 && h("section", { "aria-labelledby": "of-instances" }, h("h2", { id: "of-instances" }, "Instances"), h("p", null, h("a", { class: "code", href: toInstance(word) }, word))),
-      devices.length > 0 && h("section", { "aria-labelledby": "of-devices" }, h("h2", { id: "of-devices" }, "Devices"), table("Devices found", COLUMNS, devices.slice(0, MOST), { key: (device) => device.uuid }), more(devices)),
+      instances.length > 0 && h("section", { "aria-labelledby": "of-instances" }, h("h2", { id: "of-instances" }, "Instances"), h("ul", { class: "plain-list" }, instances.slice(0, MOST).map((uuid) => h("li", { key: uuid }, h("a", { class: "code", href: toInstance(uuid) }, uuid)))), more(instances)),
+      devices.length > 0 && h("section", { "aria-labelledby": "of-devices" }, h("h2", { id: "of-devices" }, "Devices"), table("Devices found", COLUMNS, devices.slice(0, MOST), { key: (device) => device.uuid, many: true }), more(devices)),
     ],
   };
 }
@@ -57,8 +59,10 @@ function more(found) {
 
 async function hostsLike(word, signal) {
   const wanted = word.toLowerCase();
+  const card = address(word);
   const all = await everything("os-hypervisors", "hypervisors", {}, signal);
-  return all.filter((host) => host.hypervisor_hostname.toLowerCase().includes(wanted));
+  const bears = (host) => card !== null && host["os-pci:pci_stats"].some((pool) => pool.parent_addr === card);
+  return all.filter((host) => host.hypervisor_hostname.toLowerCase().includes(wanted) || String(host.id) === word || bears(host));
 }
 
 async function devicesLike(word, signal) {
@@ -81,7 +85,10 @@ async function listed(asked, signal) {
 
 async function heldBy(word, signal) {
   if (word.length > 36) return [];
-  return (await get("os-pci", { instance_uuid: word, limit: 1 }, signal)).pci_devices;
+  if ((await get("os-pci", { instance_uuid: word, limit: 1 }, signal)).pci_devices.length > 0) return [word];
+  if (!BEGINNING.test(word)) return [];
+  const all = await everything("servers/detail", "servers", {}, signal, () => {}, MOST_INSTANCES);
+  return all.map((server) => server.id).filter((uuid) => uuid.toLowerCase().startsWith(word.toLowerCase()));
 }
 
 // The way to what was found, where that is a single thing and the word was more than a part of it.

@@ -23,6 +23,8 @@ def views(looked: Looked) -> dict[str, str]:
         "bare-host": f"host/{BARE}",
         "device": f"device/{looked.device(LAB, FIRST_VF)['uuid']}",
         "disabled-device": f"device/{looked.device(LAB, '0000:61:00.0')['uuid']}",
+        "function": f"function/0000:04:00.0?host={BESIDE}",
+        "refused": "devices?vendor_id=Intel",
         "instance": f"instance/{WEB}",
         "search": "search?q=04:10",
         "found": "search?q=8086:1520",
@@ -69,8 +71,8 @@ def test_nothing_scrolls_sideways_at_360_pixels(shown: Shown, browser: Browser) 
                 ".map((each) => Math.round(each.getBoundingClientRect().right))]"
             )
             wide |= {name: max(widths)} if max(widths) > 360 else {}
-            if name == "device":
-                someone.keeps("device-on-a-phone")
+            if name in ("device", "devices", "host"):
+                someone.keeps(f"{name}-on-a-phone")
     assert wide == {}
 
 

@@ -72,6 +72,7 @@ def test_every_filter_that_rest_knows_counts_and_another_is_refused(shown: Shown
         someone.goes_to(f"devices?instance_uuid={WEB}", "Devices")
         expect(rows).to_have_count(2)
         someone.sees("2 devices")
+        someone.keeps("devices-of-an-instance")
         expect(someone.page.get_by_role("textbox", name="Instance")).to_have_value(WEB)
         someone.goes_to("devices?tag:rack=7&request_id=nobodys", "Devices")
         someone.sees("Only those with request_id=nobodys (drop request_id).")
@@ -96,7 +97,7 @@ def test_a_filter_that_cannot_be_used_stays_to_be_mended(shown: Shown, browser: 
         someone.page.get_by_label("Vendor").fill("Intel")
         someone.page.get_by_role("button", name="Filter").click()
         alert = someone.page.locator("main").get_by_role("alert")
-        expect(alert).to_contain_text("vendor_id")
+        expect(alert).to_contain_text("Vendor: this is no PCI id")
         expect(alert).not_to_contain_text("Known here")
         expect(someone.page.get_by_label("Vendor")).to_have_value("Intel")
         expect(someone.page.get_by_label("Vendor")).to_have_attribute("aria-invalid", "true")
@@ -155,6 +156,8 @@ def test_a_host_is_a_picture_of_nodes_cards_and_their_functions(shown: Shown, br
         ("0000:21:10.0", "pci_0000_21_10_0"),
         ("21:10.0", "pci_0000_21_10_0"),
         (DATABASE, f"Instance {DATABASE}"),
+        (DATABASE[:8], f"Instance {DATABASE}"),
+        ("04:00.0", BESIDE),
         ("compute-2", BARE),
         ("COMPUTE", "Search: COMPUTE"),
         ("8086:1520", "Search: 8086:1520"),
@@ -172,7 +175,7 @@ def test_a_search_leads_to_what_it_can_only_mean(shown: Shown, browser: Browser,
         elif word == "8086:1520":
             expect(someone.page.locator("tbody tr")).to_have_count(8)
         elif word == "nowhere":
-            someone.sees("Nothing is called that. Write an address")
+            someone.sees("Nothing is called that. Write an address (0000:04:10.0 or 04:10.0) of a device, or of a PF")
 
 
 def test_a_search_for_a_uuid_leads_to_its_device(shown: Shown, browser: Browser) -> None:
@@ -181,6 +184,32 @@ def test_a_search_for_a_uuid_leads_to_its_device(shown: Shown, browser: Browser)
         someone.goes_to("")
         someone.searches(looked.device(BESIDE, "0000:04:10.3")["uuid"])
         expect(someone.page.locator("h1")).to_have_text("pci_0000_04_10_3")
+
+
+def test_a_search_for_an_id_that_the_page_shows_finds_what_has_it(shown: Shown, browser: Browser) -> None:
+    looked, url = shown
+    known = looked.device(LAB, FIRST_VF)
+    with reader(browser, url) as someone:
+        someone.goes_to("")
+        someone.searches(str(known["id"]))
+        someone.sees("pci_0000_21_10_0")
+        someone.searches(str(known["compute_node_id"]))
+        expect(someone.page.locator("main").get_by_text(LAB, exact=True).first).to_be_visible()
+
+
+def test_a_pf_that_no_entry_matches_is_explained_from_its_card(shown: Shown, browser: Browser) -> None:
+    _, url = shown
+    with reader(browser, url) as someone:
+        someone.goes_to(f"host/{BESIDE}", BESIDE)
+        someone.keeps("host-with-an-unlisted-pf")
+        card = someone.page.get_by_role("article", name="Card 0000:04:00.0")
+        expect(card).to_contain_text("the PF itself is not offered: why?")
+        card.get_by_role("link", name="why?").click()
+        expect(someone.page.locator("h1")).to_have_text("Function 0000:04:00.0")
+        someone.sees("on compute-1")
+        someone.sees("Not offered.")
+        someone.sees("to offer it, add an entry such as")
+        someone.keeps("unlisted-function")
 
 
 def test_what_is_empty_says_the_cure(shown: Shown, browser: Browser) -> None:
