@@ -9,7 +9,16 @@ import { badge, STATUSES, TYPES } from "./status.js";
 import { empty, table } from "./table.js";
 
 const PAGE = 100;
-const FIELDS = ["status", "dev_type", "hypervisor", "physical_network", "vendor_id", "product_id", "address", "instance_uuid"];
+const LABELS = new Map([
+  ["status", "Status"],
+  ["dev_type", "Type"],
+  ["hypervisor", "Host"],
+  ["physical_network", "Network"],
+  ["vendor_id", "Vendor"],
+  ["product_id", "Product"],
+  ["address", "Address"],
+  ["instance_uuid", "Instance"],
+]);
 const SHOWN = STATUSES.slice(0, 5);
 const TAG = "tag:";
 
@@ -19,7 +28,7 @@ export function open({ query, go }) {
     title: () => "Devices",
     read: (signal) => get("os-pci/detail", { limit: PAGE, ...asked, ...(at === "" ? {} : { marker: at }) }, signal),
     draw: (page) => drawn(page, at),
-    refused: (fault) => [heading(), filter(asked, go, fault), others(asked), h("p", { class: "bad", role: "alert" }, fault.message.replace(/ Known here:.*/s, ""))],
+    refused: (fault) => [heading(), filter(asked, go, fault), others(asked), h("p", { class: "bad", role: "alert" }, inShort(fault.message))],
   };
 
   function drawn(page, at) {
@@ -31,13 +40,18 @@ export function open({ query, go }) {
       others(asked),
       count > 0 && h("p", { class: "faint", role: "status" }, `${plural(count, "device")}${at || next ? " on this page" : ""}`),
       count > 0
-        ? table("Devices", COLUMNS, page.pci_devices, { key: (device) => device.uuid })
+        ? table("Devices", COLUMNS, page.pci_devices, { key: (device) => device.uuid, many: true })
         : Object.values(asked).some(Boolean)
           ? empty("No device is like that.", ["Ask for less, or see ", h("a", { href: link("devices") }, "all devices"), "."])
           : empty("No host offers a device yet.", ["Write what may be given into ", h("code", null, "[pci] device_spec"), " on the hosts."]),
       turning(asked, at, next),
     ];
   }
+}
+
+// What is wrong, at the name that the form gives it; of what has no name there, as the API says it.
+function inShort(message) {
+  return message.replace(/ Known here:.*/s, "").replace(/^Query parameter '([^']*)':/, (whole, name) => (LABELS.has(name) ? `${LABELS.get(name)}:` : whole));
 }
 
 function heading() {
@@ -51,33 +65,33 @@ export const COLUMNS = [
   { name: "Node", of: (device) => [h("a", { href: toHost(device.hypervisor_hostname) }, device.hypervisor_hostname), " ", h("span", { class: "faint small" }, device.compute_node_id)] },
   { name: "Type", of: (device) => device.dev_type },
   { name: "Status", of: (device) => badge(device.status) },
-  { name: "Network", of: (device) => device.tags.physical_network ?? "–" },
-  { name: "Instance", of: (device) => (device.server_uuid ? h("a", { class: "code", href: toInstance(device.server_uuid), title: device.server_uuid }, brief(device.server_uuid)) : "–") },
+  { name: "Network", of: (device) => device.tags.physical_network },
+  { name: "Instance", of: (device) => (device.server_uuid ? h("a", { class: "code", href: toInstance(device.server_uuid), title: device.server_uuid }, brief(device.server_uuid)) : null) },
 ];
 
 function filter(asked, go, fault = null) {
   const [, wrong = ""] = /^Query parameter '([^']*)'/.exec(fault?.message) ?? [];
   const amiss = (name) => (wrong === name || (name === "tag" && wrong.startsWith(TAG)) ? "true" : null);
   const [tag = null] = tags(asked);
-  const field = (name, told, size, more = {}) =>
-    h("label", null, told, " ", h("input", { name, value: asked[name] ?? "", maxlength: "255", size, autocomplete: "off", spellcheck: "false", "aria-invalid": amiss(name), ...more }));
-  const choice = (name, told, values) => {
+  const field = (name, size, more = {}) =>
+    h("label", null, LABELS.get(name) ?? "Tag", " ", h("input", { name, value: asked[name] ?? "", maxlength: "255", size, autocomplete: "off", spellcheck: "false", "aria-invalid": amiss(name), ...more }));
+  const choice = (name, values) => {
     const strange = asked[name] && !values.includes(asked[name]) ? [asked[name]] : [];
     const options = ["", ...values, ...strange].map((value) => h("option", { value, selected: value === (asked[name] ?? "") }, value || "any"));
-    return h("label", null, told, " ", h("select", { name, "aria-invalid": amiss(name) }, options));
+    return h("label", null, LABELS.get(name), " ", h("select", { name, "aria-invalid": amiss(name) }, options));
   };
   return h(
     "form",
     { class: "filter", on: { submit: (event) => (event.preventDefault(), go(link("devices", "", wanted(event.target, asked)))) } },
-    choice("status", "Status", SHOWN),
-    choice("dev_type", "Type", TYPES),
-    field("hypervisor", "Host", 14),
-    field("physical_network", "Network", 10),
-    field("vendor_id", "Vendor", 5, { placeholder: "8086" }),
-    field("product_id", "Product", 5, { placeholder: "10ca" }),
-    field("address", "Address", 12, { placeholder: "0000:04:10.0" }),
-    field("instance_uuid", "Instance", 14, { placeholder: "uuid" }),
-    field("tag", "Tag", 10, { value: tag ?? "", placeholder: "rack=7", pattern: "[^=]+=.+", title: "NAME=VALUE" }),
+    choice("status", SHOWN),
+    choice("dev_type", TYPES),
+    field("hypervisor", 14),
+    field("physical_network", 10),
+    field("vendor_id", 5, { placeholder: "8086" }),
+    field("product_id", 5, { placeholder: "10ca" }),
+    field("address", 12, { placeholder: "0000:04:10.0" }),
+    field("instance_uuid", 14, { placeholder: "uuid" }),
+    field("tag", 10, { value: tag ?? "", placeholder: "rack=7", pattern: "[^=]+=.+", title: "NAME=VALUE" }),
     h("button", { type: "submit" }, "Filter"),
   );
 }
@@ -87,7 +101,7 @@ function wanted(form, asked) {
   const { tag, ...given } = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
   const [first] = tags(asked);
   const [name, ...value] = tag.split("=");
-  const kept = Object.entries(asked).filter(([each]) => !FIELDS.includes(each) && each !== named(first));
+  const kept = Object.entries(asked).filter(([each]) => !LABELS.has(each) && each !== named(first));
   return { ...Object.fromEntries(kept), ...given, address: address(given.address) ?? given.address, ...(tag && { [TAG + name.trim()]: value.join("=").trim() }) };
 }
 
@@ -96,7 +110,7 @@ const named = (tag) => tag && TAG + tag.split("=")[0];
 
 function others(asked) {
   const [first] = tags(asked);
-  const also = Object.entries(asked).filter(([name, value]) => value !== "" && !FIELDS.includes(name) && name !== named(first));
+  const also = Object.entries(asked).filter(([name, value]) => value !== "" && !LABELS.has(name) && name !== named(first));
   if (also.length === 0) return null;
   const without = (name) => link("devices", "", Object.fromEntries(Object.entries(asked).filter(([each]) => each !== name)));
   return h("p", null, "Only those with ", also.map(([name, value], place) => [place > 0 && ", ", h("span", { class: "code" }, `${name}=${value}`), " (", h("a", { href: without(name) }, `drop ${name}`), ")"]), ".");

@@ -161,7 +161,7 @@ function stats(host) {
   const columns = [
     { name: "Kind", head: true, of: (pool) => [h("span", { class: "code" }, pciId(pool)), " ", h("span", { class: "faint" }, pool.dev_type)] },
     { name: "PF", of: (pool) => (pool.parent_addr ? h("span", { class: "code" }, pool.parent_addr) : "–") },
-    { name: "Tags", wide: true, of: (pool) => tags(pool).map(([name, value]) => `${name}=${value ?? "null"}`).join(", ") || "–" },
+    { name: "Tags", wide: true, of: (pool) => tags(pool).map(([name, value], place) => [place > 0 && ", ", `${name}=`, h("wbr"), value ?? "null"]) },
     { name: "NUMA node", number: true, of: (pool) => pool.numa_node ?? "–" },
     { name: "Free", number: true, of: (pool) => number(countsOf(pool, host).free) },
     { name: "Held", number: true, of: (pool) => number(pool.used) },

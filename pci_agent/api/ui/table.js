@@ -4,11 +4,11 @@
 import { h } from "./dom.js";
 
 // columns: {name, of(item): content, sort?: key, number?: true, head?: true}. *sorted* is {key, down, by(key)} where the
-// reader may sort. Each row's key keeps it the same row over refreshes.
-export function table(caption, columns, items, { key = (item, number) => number, sorted = null } = {}) {
+// reader may sort. Of *many* rows each is short on a narrow screen, its cells not named. Each row's key keeps it the same row over refreshes.
+export function table(caption, columns, items, { key = (item, number) => number, sorted = null, many = false } = {}) {
   return h(
     "table",
-    { role: "table" },
+    { role: "table", class: many ? "many" : null },
     h("caption", { class: "unseen" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) => heading(column, sorted)))),
     h("tbody", { role: "rowgroup" }, items.map((item, number) => row(columns, item, key(item, number)))),
