@@ -18,7 +18,7 @@ from pci_agent.api.call import MOST_BYTES
 from pci_agent.api.serving import PATIENCE_S, THREADS, http_server
 from pci_agent.tracker.store import Store
 
-AT = "/v3/os-pci/allocations/an-instance"
+AT = "/v3/os-pci/allocations/6b9a6e2c-4f0b-4f0e-9c5e-0d6a3a1b7c11"
 
 
 class Raw:
