@@ -6,6 +6,8 @@ from browsers import Reader
 from looked_at import DATABASE, FIRST_VF, LAB, Looked
 from playwright.sync_api import expect
 
+NEW = "0d3a9c51-7a0e-4a7b-9d5e-2b6a64c1f0de"
+
 
 def test_a_device_is_disabled_and_enabled_by_somebody_who_says_why(operator: Reader, looked: Looked) -> None:
     free = looked.device(LAB, "0000:21:11.0")
@@ -71,7 +73,7 @@ def test_the_page_keeps_itself_up_to_date_and_its_reader_in_place(operator: Read
     cell = operator.cell("0000:21:11.0")
     cell.focus()
     operator.page.evaluate("scrollTo(0, 120)")
-    looked.claim("a-new-one", LAB, "new-1", 1, tags={"physical_network": "physnet1"})
+    looked.claim(NEW, LAB, "new-1", 1, tags={"physical_network": "physnet1"})
     operator.page.clock.run_for(11_000)
     expect(cell).to_contain_text("claimed")
     expect(cell).to_be_focused()
