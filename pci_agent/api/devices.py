@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
 
 from pci_agent.api.call import Call
-from pci_agent.api.kept import Kept, pieces
+from pci_agent.api.kept import Kept, document
 from pci_agent.api.pages import Id, Paged, SortedDevices, Text, links, page
 from pci_agent.api.requests import PciId
 from pci_agent.api.view import Document, Shape, time
@@ -179,7 +179,7 @@ class Devices:
         if shape.kept:
             listed = self._store.lists.stamps(filters, which)
             more = links(call, "pci_devices", listed.rows[-1].partition(" ")[0]) if listed.more else {}
-            told = pieces("pci_devices", self._kept.texts(shape, listed), more)
+            told = document("pci_devices", self._kept.page(shape, listed), more)
             call.response.set_stream(told, sum(map(len, told)))
             return None
         listed = self._store.lists.devices(shape.columns, filters, which)

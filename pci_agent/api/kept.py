@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from pci_agent.api.view import Document, Shape
-from pci_agent.tracker.lists import Listed, Lists
+from pci_agent.tracker.lists import Listed, Lists, hash_of
 
 MOST = 16_384
 """Devices whose JSON is kept: some 20 MB."""
 
 _A_PIECE = 256
+_PAGES = 16  # whole pages that are kept joined: some 10 MB
 _Kept = tuple[int, str, bytes]  # the host's id and name, and the JSON
 
 
@@ -35,7 +36,22 @@ class Kept:
         self._lists = lists
         self._most = most
         self._texts: dict[str, _Kept] = {}
+        self._pages: dict[Sequence[str], tuple[Mapping[int, str], list[bytes]]] = {}
         self._lock = threading.Lock()
+
+    def page(self, shape: Shape, listed: Listed) -> list[bytes]:
+        """Give the same as *texts* in few pieces, with commas between the items."""
+        hosts, pieces = self._pages.get(listed.rows, (None, []))
+        if hosts == listed.hosts:
+            return pieces
+        texts = self.texts(shape, listed)
+        pieces = _joined(texts)
+        if len(texts) == len(listed.rows) and all(map(self._has, listed.rows, texts)):
+            with self._lock:
+                self._pages[listed.rows] = listed.hosts, pieces
+                if len(self._pages) > _PAGES:
+                    del self._pages[next(iter(self._pages))]
+        return pieces
 
     def texts(self, shape: Shape, listed: Listed) -> list[bytes]:
         """Give the JSON of devices that are listed by their stamps, in order; one that was purged since has none."""
@@ -49,13 +65,17 @@ class Kept:
         both = (text or made.get(stamp, b"") for stamp, text in zip(listed.rows, found, strict=True))
         return [text for text in both if text]
 
+    def _has(self, stamp: str, text: bytes) -> bool:
+        kept = self._texts.get(stamp)
+        return kept is not None and kept[2] is text
+
     def _made(self, shape: Shape, stamps: Sequence[str], hosts: Mapping[int, str]) -> dict[str, bytes]:
         by_id = {int(stamp.partition(" ")[0]): stamp for stamp in stamps}
         rows = self._lists.rows(shape.columns, [*by_id])
         row_id, node, sealed = (shape.columns.index(name) for name in ("id", "compute_node_id", "hash"))
         texts = [orjson.dumps(each) for each in shape.shown(rows, hosts)]
         made = {by_id[row[row_id]]: (row[node], text) for row, text in zip(rows, texts, strict=True)}
-        same = {by_id[row[row_id]] for row in rows if by_id[row[row_id]].split(" ", 3)[2] == row[sealed]}
+        same = {by_id[row[row_id]] for row in rows if hash_of(by_id[row[row_id]]) == row[sealed]}
         with self._lock:
             self._texts.update({stamp: (made[stamp][0], hosts[made[stamp][0]], made[stamp][1]) for stamp in same})
             for oldest in list(self._texts)[: max(0, len(self._texts) - self._most)]:
@@ -63,10 +83,12 @@ class Kept:
         return {stamp: text for stamp, (_, text) in made.items()}
 
 
-def pieces(name: str, texts: Sequence[bytes], more: Document) -> list[bytes]:
+def document(name: str, page: Sequence[bytes], more: Document) -> list[bytes]:
     """Write a list of items and what stands beside it, in pieces that a server sends without copying all at once."""
-    told = [b'{"%b":[' % name.encode()]
-    for start in range(0, len(texts), _A_PIECE):
-        told += [b"," if start else b"", b",".join(texts[start : start + _A_PIECE])]
     beside = orjson.dumps(more)[1:-1]
-    return [*filter(None, told), b"],%b}" % beside if beside else b"]}"]
+    return [b'{"%b":[' % name.encode(), *page, b"],%b}" % beside if beside else b"]}"]
+
+
+def _joined(texts: Sequence[bytes]) -> list[bytes]:
+    parts = (b",".join(texts[start : start + _A_PIECE]) for start in range(0, len(texts), _A_PIECE))
+    return [b"," + part if number else part for number, part in enumerate(parts)]

@@ -10,6 +10,7 @@ follows. Tags are in no index: a filter by one goes through the devices that the
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -36,16 +37,15 @@ from pci_agent.tracker.search import name_of
 from pci_agent.tracker.tables import compute_nodes, pci_device_events, pci_devices, pci_kinds, pending_frees
 
 _NODE, _DEVICE, _EVENT = compute_nodes.c, pci_devices.c, pci_device_events.c
-_WRITTEN_AT = func.coalesce(_DEVICE.updated_at, _DEVICE.created_at)
 _STAMP = (
-    cast(_DEVICE.id, String(16))
+    type_coerce(_DEVICE.id, String)  # databases write what they join: told to, they take twice as long
     + " "
-    + cast(_DEVICE.compute_node_id, String(16))
+    + type_coerce(_DEVICE.compute_node_id, String)
     + " "
     + _DEVICE.hash
-    + " "
-    + func.coalesce(cast(_WRITTEN_AT, String(32)), "")  # without a time a row would have no stamp, and not be listed
+    + func.coalesce(cast(func.coalesce(_DEVICE.updated_at, _DEVICE.created_at), String(32)), "")
 )
+_DIGITS = 32  # of a hash
 
 SORT_KEYS = ("compute_node_id", "id", "uuid", "address", "status", "vendor_id", "product_id", "dev_type")
 """What devices may be sorted by; the first is the default."""
@@ -178,14 +178,11 @@ class Lists:
             if filters == Filters():
                 query = _told_its_index(query, page)
             if connection.dialect.name == "mariadb":  # which cuts long texts off
-                found = connection.execute(query).scalars().all()
+                text = ",".join(connection.execute(query).scalars())
             else:
-                together = select(func.aggregate_strings(query.subquery().c.stamp, ","))
-                text = connection.execute(together).scalar()
-                found = text.split(",") if text else []
-            stamps = found[: page.limit]
-            hosts = _hosts(connection, {int(each) for each in {stamp.split(" ", 2)[1] for stamp in stamps}})
-            return Listed(stamps, hosts, len(found) > page.limit)
+                text = connection.execute(select(func.aggregate_strings(query.subquery().c.stamp, ","))).scalar() or ""
+            stamps, hosts, more = _parted(text, page.limit)
+            return Listed(stamps, _hosts(connection, hosts), more)
 
     def rows(self, columns: Iterable[str], ids: Sequence[int]) -> Sequence[Any]:
         """
@@ -351,6 +348,19 @@ def _after(connection: Connection, place: Sequence[tuple[ColumnElement[Any], Any
     (column, value), *rest = place
     beyond: ColumnElement[bool] = column < value if page.descending else column > value
     return or_(beyond, and_(column == value, _after(connection, rest, page))) if rest else beyond
+
+
+@lru_cache(maxsize=32)
+def _parted(text: str, limit: int) -> tuple[tuple[str, ...], frozenset[int], bool]:
+    """Part so many stamps; tell their hosts' ids, and whether there are more. A text that comes again is known."""
+    found = text.split(",") if text else []
+    stamps = tuple(found[:limit])
+    return stamps, frozenset(int(stamp.split(" ", 2)[1]) for stamp in stamps), len(found) > limit
+
+
+def hash_of(stamp: str) -> str:
+    """Give the hash of the record that a stamp is of."""
+    return stamp.split(" ", 2)[2][:_DIGITS]
 
 
 def _hosts(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
