@@ -326,14 +326,12 @@ def test_new_vfs_show_as_soon_after_their_last_uevent_as_that_came_after_the_wri
     port: int,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """By the kernel's uevents, netdevs' included, and by those that udevd passes on once it has done its work."""
+    """The uevents that count are those that udevd passes on: until then it is busy on the guest's only CPU."""
     rounds = 10 if shares.run.long else 3
     told = lab.run(f"python3 /project/tests/lab/vf_latency.py 10.0.2.2 {port} {PFS[0]} {rounds} 4")
     times = [json.loads(line) for line in told.splitlines()]
-    kernels, udevs, shown = (median(each[name] for each in times) for name in ("all", "udev", "shown"))
+    last, shown = (median(each[name] for each in times) for name in ("udev", "shown"))
     with capsys.disabled():
-        last = f"last uevent of the kernel after {kernels:.2f} s, of udevd after {udevs:.2f} s"
-        print("", *times, f"{last}, in REST after {shown:.2f} s", sep="\n")  # noqa: T201
+        print("", *times, f"last uevent after {last:.2f} s, in REST after {shown:.2f} s", sep="\n")  # noqa: T201
     assert len(times) == rounds
-    assert shown - kernels <= kernels
-    assert shown - udevs <= udevs
+    assert shown - last <= last

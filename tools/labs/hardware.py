@@ -41,10 +41,10 @@ class Hardware:
 
 def arguments(hardware: Hardware) -> list[str]:
     """Give QEMU's arguments for memory, IOMMU, nodes and cards."""
-    args = ["-m", str(_MEMORY_MB * hardware.nodes), "-smp", str(hardware.nodes)]
+    args = ["-m", str(_MEMORY_MB * hardware.nodes), "-smp", "1"]
     for node in range(hardware.nodes):
         args += ["-object", f"memory-backend-ram,id=m{node},size={_MEMORY_MB}M"]
-        args += ["-numa", f"node,nodeid={node},memdev=m{node},cpus={node}"]
+        args += ["-numa", f"node,nodeid={node},memdev=m{node}" + (",cpus=0" if node == 0 else "")]
     args += _device("intel-iommu", intremap="on", **{"caching-mode": "on", "device-iotlb": "on"})
     for node in range(hardware.nodes):
         bus = {"bus_nr": _FIRST_BUS * (node + 1), "numa_node": node, "bus": "pcie.0"}
