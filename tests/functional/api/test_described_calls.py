@@ -98,6 +98,9 @@ class Calls:
             (fault,) = orjson.loads(response.content).values()
             if "refusals" in fault or any(each in fault["message"] for each in UNTOLD):
                 return {*UNASKED, "positive_data_acceptance"}
+        url = str(response.request.url)
+        if "tag%3A" in url and "=null" in url:
+            return {*UNASKED, "negative_data_rejection"}  # no text was meant, and a text was sent, which a tag may have
         return UNASKED
 
 
